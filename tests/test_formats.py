@@ -1,0 +1,196 @@
+"""data.yaml, lists and label files as people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from picture_sets import write_set
+
+from yolo_ft.core.errors import UserError
+from yolo_ft.data.formats import label_path, parse_labels, read_spec, split_images
+from yolo_ft.data.health import DROPPED, ROW_REMOVED
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  \r\n\t\n"])
+def test_an_empty_label_file_has_no_rows_and_no_findings(text):
+    rows, findings = parse_labels(text, 3)
+    assert rows.shape == (0, 5) and findings == []
+
+
+def test_rows_are_read_with_tabs_crlf_and_whole_float_classes():
+    rows, findings = parse_labels("0 0.5 0.25 0.1 0.2\r\n\r\n2.0\t1 1 1e-1 0\t\r\n1 .5 .5 1 1", 3)
+    assert findings == [(3, "the box has no width or height", ROW_REMOVED)]
+    np.testing.assert_array_equal(rows, [[0, 0.5, 0.25, 0.1, 0.2], [1, 0.5, 0.5, 1, 1]])
+
+
+def test_polygons_become_the_box_around_them_row_by_row():
+    rows, findings = parse_labels("1 0.1 0.2 0.5 0.4 0.3 0.8\n0 0.5 0.5 0.2 0.2\n", 2)
+    assert not findings
+    np.testing.assert_allclose(rows, [[1, 0.3, 0.5, 0.4, 0.6], [0, 0.5, 0.5, 0.2, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("0 0.5 0.5 0.1", "4 columns"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "6 columns"),
+        ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "8 columns"),
+        ("cat 0.5 0.5 0.1 0.1", "not a number: cat"),
+        ("0 0,5 0.5 0.1 0.1", "not a number: 0,5"),
+        ("0 nan 0.5 0.1 0.1", "NaN"),
+        ("0 0.5 inf 0.1 0.1", "NaN or infinity"),
+        ("nan 0.5 0.5 0.1 0.1", "NaN"),
+        ("0 -0.01 0.5 0.1 0.1", "-0.01 is outside 0..1"),
+        ("0 0.5 0.5 1.01 0.1", "1.01 is outside 0..1"),
+        ("0 320 240 50 60", "320 is outside 0..1"),
+        ("2 0.5 0.5 0.1 0.1", "class 2 is not in 0..1"),
+        ("-1 0.5 0.5 0.1 0.1", "class -1 is not in 0..1"),
+        ("0.5 0.5 0.5 0.1 0.1", "class 0.5 is not in 0..1"),
+        ("1 0.1 0.2 0.5 0.4 0.3 1.8", "1.8 is outside"),
+    ],
+)
+def test_a_bad_row_names_its_line_and_costs_the_image(row, reason):
+    _, findings = parse_labels(f"0 0.5 0.5 0.1 0.1\n{row}\n", 2)
+    assert [(line, action) for line, _, action in findings] == [(2, DROPPED)]
+    assert reason in findings[0][1]
+
+
+def test_the_same_row_again_is_removed_once_per_repetition():
+    rows, findings = parse_labels("1 .5 .5 .1 .1\n0 .5 .5 .1 .1\n1 0.50 0.5 0.1 0.1\n1 .5 .5 .1 .1\n", 2)
+    assert rows[:, 0].tolist() == [1, 0]  # the order of the file stays
+    assert [(line, action) for line, _, action in findings] == [(3, ROW_REMOVED), (4, ROW_REMOVED)]
+
+
+@given(st.text(max_size=80) | st.from_regex(r"([0-9] ?[-0-9.einfa ]*\n){0,4}", fullmatch=True))
+def test_no_text_makes_the_parser_fail_or_pass_bad_numbers(text):
+    rows, findings = parse_labels(text, 3)
+    assert rows.shape[1] == 5 and np.isfinite(rows).all()
+    assert ((rows[:, 1:] >= 0) & (rows[:, 1:] <= 1)).all() and set(rows[:, 0]) <= {0, 1, 2}
+    assert all(line >= 1 and reason and action in (DROPPED, ROW_REMOVED) for line, reason, action in findings)
+
+
+def spec_of(tmp_path: Path, text: str | bytes):
+    path = tmp_path / "data.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    return read_spec(path)
+
+
+@pytest.mark.parametrize(
+    "names", ["[Zelle, 'Blut plättchen']", "{0: Zelle, 1: Blut plättchen}", "{'1': Blut plättchen, '0': Zelle}"]
+)
+def test_names_as_list_or_dict_with_bom_and_crlf(tmp_path, names):
+    spec = spec_of(tmp_path, b"\xef\xbb\xbf" + f"train: a\r\nnc: 2\r\nnames: {names}\r\n".encode())
+    assert spec.names == {0: "Zelle", 1: "Blut plättchen"} and list(spec.names) == [0, 1]
+    assert spec.splits == {"train": ["a"]} and spec.root == tmp_path and spec.name == tmp_path.name
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "must hold 'train:'"),
+        ("- a\n- b\n", "must hold 'train:'"),
+        ("train: [a\nnames: x", "not valid YAML in line 2"),
+        ("train: a\n", "no class names"),
+        ("train: a\nnames: cat\n", "no class names"),
+        ("train: a\nnames: []\n", "no class names"),
+        ("train: a\nnames: [yes, no]\n", "in quotes"),
+        ("train: a\nnames: {0: cat, 2: dog}\n", "0 to 1 without a gap"),
+        ("train: a\nnames: {cat: 0}\n", "class numbers"),
+        ("train: a\nnc: 3\nnames: [cat, dog]\n", "nc is 3, but 'names:' lists 2"),
+        ("names: [cat]\n", "names no images"),
+        ("train: a\nnames: [caf\xe9]\n".encode("latin-1"), "not UTF-8"),
+    ],
+)
+def test_mistakes_in_data_yaml_are_told_with_the_mend(tmp_path, text, sentence):
+    with pytest.raises(UserError, match=sentence):
+        spec_of(tmp_path, text)
+
+
+def test_yaml_cannot_make_objects(tmp_path):
+    with pytest.raises(UserError, match="not valid YAML"):
+        spec_of(tmp_path, "train: !!python/object/apply:os.getcwd []\nnames: [a]\n")
+
+
+def test_a_missing_split_names_those_that_exist(tmp_path):
+    spec = spec_of(tmp_path, "train: a\ntest: b\nnames: [cat]\n")
+    with pytest.raises(UserError, match=r"no 'val:' entry \(it has train, test\)"):
+        split_images(spec, "val")
+
+
+def names_of(images: list[Path], root: Path) -> list[str]:
+    return [image.relative_to(root).as_posix() for image in images]
+
+
+def test_folders_are_searched_to_the_bottom_and_sorted(tmp_path):
+    file = write_set(tmp_path, {"b/z.png": "", "a.JPG": "", "b/a.png": ""})
+    (tmp_path / "images" / "notes.txt").write_text("not an image", encoding="utf-8")
+    (tmp_path / "images" / "phone.HEIC").write_bytes(b"x")
+    images, issues = split_images(read_spec(file), "train")
+    assert names_of(images, tmp_path) == ["images/a.JPG", "images/b/a.png", "images/b/z.png"]
+    assert [(issue.file, issue.action) for issue in issues] == [("images/phone.HEIC", "passed over")]
+
+
+def test_lists_with_dots_blank_lines_bom_and_windows_slashes(tmp_path):
+    file = write_set(tmp_path, {"a b.png": "", "ü.png": "", "c.png": ""}, "train: lists/train.txt\nnames: [x]\n")
+    (tmp_path / "lists").mkdir()
+    text = f"./../images/a b.png\r\n\r\nimages\\ü.png\r\n{tmp_path / 'images' / 'c.png'}\r\n./gone.png\r\n"
+    (tmp_path / "lists" / "train.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    images, issues = split_images(read_spec(file), "train")
+    assert [image.resolve().name for image in images] == ["a b.png", "ü.png", "c.png", "gone.png"]
+    assert [image.is_file() for image in images] == [True, True, True, False] and not issues
+
+
+def test_several_entries_and_the_same_image_twice(tmp_path):
+    yaml_text = "train: [images/a, images/b, list.txt]\nnames: [x]\n"
+    file = write_set(tmp_path, {"a/1.png": "", "b/1.png": ""}, yaml_text)
+    (tmp_path / "list.txt").write_text("./images/b/1.png\n", encoding="utf-8")
+    images, issues = split_images(read_spec(file), "train")
+    assert names_of(images, tmp_path) == ["images/a/1.png", "images/b/1.png"]
+    assert [(issue.file, issue.reason) for issue in issues] == [("images/b/1.png", "the same image is listed twice")]
+
+
+@pytest.mark.parametrize(
+    "yaml_text",
+    [
+        "train: ../images\nnames: [x]\n",
+        "path: ../somewhere\ntrain: ../../images\nnames: [x]\n",
+        "path: ../.\ntrain: images\nnames: [x]\n",
+        "path: /nowhere/at/all\ntrain: images\nnames: [x]\n",
+        "train: .\\images\nnames: [x]\n",
+    ],
+)
+def test_paths_of_other_machines_fall_back_to_the_files_own_folder(tmp_path, yaml_text):
+    file = write_set(tmp_path / "set", {"1.png": ""}, yaml_text)
+    images, _ = split_images(read_spec(file), "train")
+    assert names_of([image.resolve() for image in images], tmp_path.resolve()) == ["set/images/1.png"]
+
+
+def test_path_seen_from_the_yaml_file_comes_first(tmp_path, monkeypatch):
+    file = write_set(tmp_path / "a", {"1.png": ""}, "path: inner\ntrain: images\nnames: [x]\n")
+    write_set(tmp_path / "a" / "inner", {"right.png": ""})
+    write_set(tmp_path / "inner", {"wrong.png": ""})
+    monkeypatch.chdir(tmp_path)
+    images, _ = split_images(read_spec(file), "train")
+    assert [image.name for image in images] == ["right.png"]
+
+
+def test_a_split_that_points_nowhere_or_to_nothing(tmp_path):
+    file = write_set(tmp_path, {"1.png": ""}, "train: imgs\nval: labels\nnames: [x]\ndownload: rm -rf /\n")
+    with pytest.raises(UserError, match="'train: imgs' does not exist.*never run"):
+        split_images(read_spec(file), "train")
+    with pytest.raises(UserError, match="holds no image"):
+        split_images(read_spec(file), "val")
+
+
+def test_labels_lie_beside_the_last_folder_called_images(tmp_path):
+    assert label_path(Path("/x/images/a/images/b.mp4#t=1.jpg")) == Path("/x/images/a/labels/b.mp4#t=1.txt")
+    assert label_path(Path("/x/pictures/b.jpg")) == Path("/x/pictures/b.txt")
+    home = tmp_path / "images" / "set"
+    home.mkdir(parents=True)
+    (home / "a.txt").write_text("", encoding="utf-8")
+    assert label_path(home / "a.jpg") == home / "a.txt"
+    assert label_path(home / "b.jpg") == tmp_path / "labels" / "set" / "b.txt"

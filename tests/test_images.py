@@ -1,0 +1,184 @@
+"""Reading images: every mode and orientation that a camera or a tool may write, and refusals with a reason."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_sets import photograph
+from PIL import Image, ImageOps
+
+from yolo_ft.data.images import ImageError, check_image, read_image
+
+
+def save(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def test_an_empty_missing_or_foreign_file_is_refused_with_its_reason(tmp_path):
+    empty, text = tmp_path / "empty.jpg", tmp_path / "page.jpg"
+    empty.write_bytes(b"")
+    text.write_text("<html>404</html>", encoding="utf-8")
+    gif = tmp_path / "moving.jpg"
+    Image.new("RGB", (20, 20)).save(gif, format="GIF")
+    for path, reason in [
+        (empty, "empty"),
+        (text, "no image format"),
+        (gif, "no image format"),
+        (tmp_path / "nowhere.png", "does not exist"),
+        (tmp_path, "cannot be opened"),
+    ]:
+        for action in (read_image, check_image):
+            with pytest.raises(ImageError, match=reason) as caught:
+                action(path)
+            assert str(path) in str(caught.value) and str(path) not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("mode", "pixel", "expected"),
+    [
+        ("RGB", (10, 20, 30), (10, 20, 30)),
+        ("RGBA", (10, 20, 30, 0), (10, 20, 30)),  # transparency is dropped, not blended with white
+        ("L", 77, (77, 77, 77)),
+        ("LA", (77, 3), (77, 77, 77)),
+        ("1", 1, (255, 255, 255)),
+        ("I;16", 257, (1, 1, 1)),
+        ("I;16", 65535, (255, 255, 255)),
+        ("I;16", 128, (0, 0, 0)),  # 128/257 = 0.498
+        ("I;16", 129, (1, 1, 1)),  # 129/257 = 0.502
+    ],
+)
+def test_modes_of_png(tmp_path, mode, pixel, expected):
+    path = save(tmp_path / "a.png", Image.new(mode, (12, 11), pixel))
+    pixels = read_image(path)
+    assert pixels.dtype == np.uint8 and pixels.shape == (11, 12, 3) and pixels.flags.writeable
+    assert (pixels == expected).all()
+    assert check_image(path) == (11, 12)
+
+
+def test_palette_with_transparency(tmp_path):
+    image = Image.new("P", (12, 12), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    path = save(tmp_path / "a.png", image, transparency=b"\x00\x80")
+    assert (read_image(path) == (200, 100, 50)).all()
+
+
+def test_cmyk_jpeg_becomes_rgb(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.new("CMYK", (12, 12), (0, 0, 0, 0)))
+    assert (read_image(path) > 250).all()
+
+
+def test_pixels_without_a_defined_range_are_refused(tmp_path):
+    wide = save(tmp_path / "wide.tif", Image.fromarray(np.full((12, 12), 70_000, np.int32)))
+    floating = save(tmp_path / "float.tif", Image.fromarray(np.full((12, 12), 0.5, np.float32)))
+    with pytest.raises(ImageError, match="more than 16 bits"):
+        read_image(wide)
+    for action in (read_image, check_image):
+        with pytest.raises(ImageError, match="floating-point"):
+            action(floating)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_once(tmp_path, suffix, orientation):
+    upright = np.zeros((24, 40, 3), np.uint8)
+    upright[:8, :16] = 255  # top left corner bright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{suffix}", Image.fromarray(upright), exif=exif)
+    tagged = Image.fromarray(upright)
+    tagged.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(tagged))
+    pixels = read_image(path)
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).mean() < 12  # lossy formats blur the edge
+    assert check_image(path) == pixels.shape[:2]
+
+
+@pytest.mark.parametrize("value", [0, 9, 255])
+def test_a_senseless_orientation_is_ignored(tmp_path, value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    path = save(tmp_path / "a.jpg", Image.new("RGB", (20, 12)), exif=exif)
+    assert check_image(path) == (12, 20) and read_image(path).shape == (12, 20, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "bmp"])
+@pytest.mark.parametrize("missing", [20, 0.5])
+def test_a_truncated_file_is_found_without_a_full_read(tmp_path, suffix, missing):
+    path = save(tmp_path / f"a.{suffix}", Image.fromarray(photograph(64, 64)))
+    content = path.read_bytes()
+    path.write_bytes(content[: -missing if missing > 1 else int(len(content) * missing)])
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        check_image(path)
+
+
+def test_what_a_camera_appends_to_a_jpeg_is_no_damage(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.fromarray(photograph(64, 80)))
+    path.write_bytes(path.read_bytes() + b"\0" * 5000)  # the end marker is then far from the end of the file
+    assert check_image(path) == (64, 80)
+
+
+def test_a_flipped_byte_in_a_png_is_found(tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(photograph(64, 64)))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(ImageError, match="damaged"):
+        check_image(path)
+
+
+def test_icons_are_too_small(tmp_path):
+    assert check_image(save(tmp_path / "a.png", Image.new("RGB", (10, 10)))) == (10, 10)
+    with pytest.raises(ImageError, match="40 x 9 pixels"):
+        check_image(save(tmp_path / "b.png", Image.new("RGB", (40, 9))))
+
+
+def test_a_jpeg_may_be_decoded_smaller_but_never_below_the_wish(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.fromarray(photograph(400, 640)))
+    assert read_image(path, at_least=320).shape == (200, 320, 3)
+    assert max(read_image(path, at_least=321).shape) == 640
+    assert read_image(path, at_least=5000).shape == (400, 640, 3)
+    png = save(tmp_path / "a.png", Image.fromarray(photograph(40, 64)))
+    assert read_image(png, at_least=8).shape == (40, 64, 3)
+
+
+def test_names_of_files_do_not_matter(tmp_path):
+    path = tmp_path / "Bild mit Ümläut #1.jpg"
+    buffer = io.BytesIO()
+    Image.new("RGBA", (30, 20), (9, 8, 7, 255)).save(buffer, format="PNG")
+    path.write_bytes(buffer.getvalue())
+    assert check_image(path) == (20, 30)
+    assert (read_image(path) == (9, 8, 7)).all()
+
+
+def test_traps_load_or_are_refused_with_a_reason(real_data):
+    sizes = {}
+    for path in sorted((real_data / "traps" / "images").iterdir()):
+        try:
+            sizes[path.name] = check_image(path)
+            pixels = read_image(path)
+            assert pixels.dtype == np.uint8 and pixels.shape == (*sizes[path.name], 3)
+        except ImageError as error:
+            sizes[path.name] = error.reason
+    truncated = sizes.pop("truncated.jpg")
+    assert "truncated" in truncated
+    assert sizes == {
+        "dayride_type1_001.mp4#t=1086.jpg": (720, 1280),
+        "exif_orientation_invalid.jpg": (321, 480),
+        "mode_I16.png": (220, 220),
+        "mode_L.png": (220, 220),
+        "mode_P.png": (219, 225),
+        "mode_RGBA.png": (219, 225),
+        "png_named.jpg": (720, 720),
+    }
+
+
+def test_sixteen_bit_trap_keeps_its_brightness(real_data):
+    path = real_data / "traps" / "images" / "mode_I16.png"
+    with Image.open(path) as image:
+        raw = np.asarray(image).astype(float)
+    assert np.abs(read_image(path)[..., 0] - raw / 257).max() <= 0.5

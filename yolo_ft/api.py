@@ -1,0 +1,143 @@
+"""YOLO: the one object that a notebook needs. It only calls the functions of the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from yolo_ft.core.config import TrainConfig
+from yolo_ft.core.seeding import seed_everything
+from yolo_ft.core.targets import Detections
+from yolo_ft.data.dataset import Dataset, load_dataset
+from yolo_ft.data.images import read_image
+from yolo_ft.finetune import fit as fitting
+from yolo_ft.finetune import inspection
+from yolo_ft.finetune.checkpoints import load_checkpoint, model_from_checkpoint, save_checkpoint
+from yolo_ft.finetune.evaluation import detect_images, evaluate
+from yolo_ft.finetune.freezing import FreezePlan, FreezeReport, apply_plan, current_plan, freeze
+from yolo_ft.finetune.hyp import load_hyp
+from yolo_ft.finetune.metrics import Metrics
+from yolo_ft.finetune.phases import is_phases, parse_phases, total_epochs
+from yolo_ft.finetune.runs import Run
+from yolo_ft.finetune.trainer import Listener
+from yolo_ft.finetune.transfer import transfer
+from yolo_ft.models import Detector, build_model
+from yolo_ft.report.live import default_listener
+
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "yolov5n.pt"
+ARCHITECTURE = (".yaml", ".yml")
+
+
+class YOLO:
+    """A detector with its weights: look at it, freeze it, train it, measure it, use it.
+
+    `YOLO()` is the packaged checkpoint, `YOLO("yolov5n.pt")` the official weights (downloaded once) or a path,
+    `YOLO("yolov5n.yaml")` the architecture with random weights (`seed` draws them; no YAML file is read).
+
+    `model` is the network (`nn.Module`), `names` its classes {index: name}. Lesson 00.
+    """
+
+    def __init__(self, weights: str | Path | None = None, seed: int = 0):
+        self.weights = str(weights) if weights is not None else "packaged"
+        if self.weights.endswith(ARCHITECTURE):
+            seed_everything(seed)
+            self.model = build_model(Path(self.weights).stem)
+        else:
+            self.model = model_from_checkpoint(load_checkpoint(DEFAULT_WEIGHTS if weights is None else weights))
+        self.model.eval()
+
+    def __repr__(self) -> str:
+        return f"YOLO({self.weights!r}): {self.model.family}{self.model.size}, {self.model.num_classes} classes"
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The classes, {index: name}."""
+        return self.model.names
+
+    def layers(self, imgsz: int = 640) -> pd.DataFrame:
+        """One row per layer: index, name, module, stage, output shape, parameters, FLOPs, activation bytes. Lesson 01."""
+        return inspection.layer_table(self.model, imgsz)
+
+    def parameter_table(self) -> pd.DataFrame:
+        """One row per parameter: name, shape, count, stage, layer, trainable. Lesson 01."""
+        return inspection.parameter_table(self.model)
+
+    def freeze(self, spec: object, bn: str = "fixed", imgsz: int = 640) -> FreezeReport:
+        """Freeze what `spec` means in place of the former plan (None thaws it) and say what it buys. Lesson 02."""
+        return freeze(self.model, spec, bn, imgsz)
+
+    def train(
+        self,
+        data: str | Path = "cells",
+        epochs: int | None = None,
+        freeze: object = None,
+        hyp: str | Path | None = None,
+        listeners: Sequence[Listener] | None = None,
+        **settings: object,
+    ) -> Run:
+        """Fine-tune on `data` and return the run; afterwards this object holds the best averaged weights.
+
+        The head is fitted to the data's classes: rows of classes with the same name are kept, others start fresh.
+        `freeze` (a selection, or phases such as [(5, "backbone"), (20, None)]) adds to what is frozen already.
+        `hyp` names a YOLOv5 hyper-parameter file; further `settings` are those of `TrainConfig` and override it.
+        Raises `UserError` for what cannot work. Lesson 03.
+        """
+        train_set, val_set = load_dataset(data, "train"), load_dataset(data, "val")
+        if epochs is None and is_phases(freeze):
+            epochs = total_epochs(parse_phases(freeze))
+        given = {**settings, **({} if epochs is None else {"epochs": epochs})}
+        config = TrainConfig.from_dict(
+            {**(load_hyp(hyp) if hyp else {}), "data": str(data), "freeze": freeze, "weights": self.weights, **given}
+        )
+        seed_everything(config.seed)
+        self.model = fit_head(self.model, train_set.names, reference=config.transfer_mode == "reference")
+        return fitting.fit(
+            self.model, train_set, val_set, config, [default_listener()] if listeners is None else listeners
+        )
+
+    def val(self, data: str | Path | Dataset, split: str = "val", imgsz: int = 320, batch: int = 16) -> Metrics:
+        """mAP50, mAP50-95, per-class AP, precision and recall on a dataset. Lesson 04."""
+        return evaluate(self.model, data, split, imgsz, batch)
+
+    def predict(
+        self,
+        image: str | Path | np.ndarray | Sequence[str | Path | np.ndarray],
+        conf: float = 0.25,
+        iou: float = 0.45,
+        imgsz: int = 320,
+    ) -> list[Detections]:
+        """Detections of one image or several (paths, or uint8 RGB arrays (h, w, 3)), one entry per image. Lesson 00."""
+        many = [image] if isinstance(image, str | Path | np.ndarray) else list(image)
+        pixels = [each if isinstance(each, np.ndarray) else read_image(Path(each)) for each in many]
+        return detect_images(self.model, pixels, imgsz, conf, iou)
+
+    def save(self, path: str | Path, half: bool = False) -> None:
+        """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers."""
+        save_checkpoint(path, self.model, half=half)
+
+
+def fit_head(model: Detector, names: dict[int, str], reference: bool = False) -> Detector:
+    """The same network for other classes: same freeze, head rows carried over by class name.
+
+    With equal class names the model itself is returned.
+    """
+    if model.names == names:
+        return model
+    fresh = build_model(f"{model.family}{model.size}", names=names)
+    transfer(fresh, model, reference=reference)
+    fresh.pretrained = model.pretrained
+    plan = current_plan(model)
+    if plan.parameters:
+        apply_plan(fresh, FreezePlan.parse(fresh, plan.spec, plan.batchnorm))
+    return fresh
+
+
+def resume(path: str | Path, listeners: Sequence[Listener] | None = None, inexact: bool = False) -> tuple[YOLO, Run]:
+    """Finish an interrupted run with the same bytes as if it had never stopped; returns the model and the run."""
+    model, run = fitting.resume(path, [default_listener()] if listeners is None else listeners, inexact)
+    wrapper = YOLO.__new__(YOLO)
+    wrapper.model, wrapper.weights = model, str(run.weights("best"))
+    return wrapper, run

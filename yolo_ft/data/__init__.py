@@ -1,0 +1,1 @@
+"""Data sets: reading, checking, augmenting and batching. Knows `core`, never `models`."""

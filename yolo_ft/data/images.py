@@ -1,0 +1,128 @@
+"""Reading images with Pillow: any common file to uint8 RGB, or a sentence that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from yolo_ft.core.errors import UserError
+
+SUFFIXES = frozenset(".bmp .dng .jpeg .jpg .mpo .png .tif .tiff .webp .pfm".split())
+FORMATS = ("BMP", "DIB", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # by content; no format that starts a program
+MIN_SIDE = 10  # pixels; smaller files are icons or accidents
+ORIENTATION_TAG = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+FLOATS = "it has floating-point pixels, whose range is not defined; save it with 8 or 16 bits"
+JPEG_TAIL = 1024  # bytes in which the end marker of a whole JPEG is expected; cameras append a little after it
+
+
+class ImageError(UserError):
+    """A file that cannot be used as an image; `reason` says why without naming the file."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be used as an image: {reason}. Repair or remove the file.")
+        self.reason = reason
+
+
+def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
+    """The image as uint8 (h, w, 3) RGB, turned as its EXIF orientation says (an invalid orientation is ignored).
+
+    Grey and palette images become RGB; transparency is dropped, not blended. 16-bit images are divided by 257, so
+    that the full range 0..65535 becomes 0..255 in every file alike, whatever part of the range it uses. With
+    `at_least`, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its long side keeps that many pixels.
+    Raises `ImageError` when the file is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    with _opened(path) as image:
+        if at_least and image.format == "JPEG" and max(image.size) > at_least:
+            gain = at_least / max(image.size)
+            image.draft(None, (round(image.width * gain), round(image.height * gain)))
+        turn = TURNS.get(_orientation(image))
+        pixels = _rgb(image, path)
+    return np.array(pixels.transpose(turn) if turn is not None else pixels)
+
+
+def check_image(path: Path) -> tuple[int, int]:
+    """(height, width) as `read_image` will return it, after a check that is much cheaper than decoding.
+
+    PNG checksums are verified, a JPEG must have its end marker, and other or doubtful files are decoded once.
+    Raises `ImageError` with the reason.
+    """
+    with _opened(path) as image:
+        sideways = _orientation(image) >= 5
+        height, width = image.size if sideways else image.size[::-1]
+        if min(height, width) < MIN_SIDE:
+            raise ImageError(path, f"it is {width} x {height} pixels, smaller than {MIN_SIDE} on a side")
+        if image.mode == "F":
+            raise ImageError(path, FLOATS)
+        if image.format == "PNG":
+            image.verify()
+        elif image.format not in ("JPEG", "MPO") or not _has_jpeg_end(path):
+            image.load()
+    return height, width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The Pillow image of a file; whatever Pillow raises inside becomes an `ImageError`."""
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            yield image
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(path, "the file does not exist") from None
+    except Image.UnidentifiedImageError:
+        empty = path.stat().st_size == 0
+        raise ImageError(path, "the file is empty" if empty else "its content is no image format known here") from None
+    except Image.DecompressionBombError:
+        raise ImageError(path, "it has more pixels than is plausible for a photograph") from None
+    except Exception as error:  # Pillow's decoders raise many kinds (OSError, SyntaxError, struct.error, ...)
+        if isinstance(error, OSError) and error.errno:  # from the system, not from a decoder
+            raise ImageError(path, f"it cannot be opened ({error.strerror})") from None
+        raise ImageError(path, f"it is damaged or truncated ({error})") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation 1..8 that is still to be applied; 1 when there is none or it makes no sense."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # asking Pillow would decode the whole file in search of a block behind the pixels
+    if image.format == "TIFF":
+        image.load()  # newer Pillow turns a TIFF itself while loading, and then forgets the tag
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+        return value if value in TURNS else 1
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        return 1
+
+
+def _has_jpeg_end(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - JPEG_TAIL))
+        return b"\xff\xd9" in file.read()
+
+
+def _rgb(image: Image.Image, path: Path) -> Image.Image:
+    """`image` decoded as 8-bit RGB."""
+    if image.mode.startswith("I"):  # "I;16" and its byte orders; "I" holds 32 bits
+        values = np.asarray(image).astype(np.int64)
+        if values.size and (values.max() > 65535 or values.min() < 0):
+            raise ImageError(path, "its pixels need more than 16 bits; save it with 8 or 16 bits")
+        return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError(path, FLOATS)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")

@@ -1,0 +1,80 @@
+"""From images to detections, and from detections to metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from yolo_ft.core.boxes import nms
+from yolo_ft.core.config import TrainConfig
+from yolo_ft.core.targets import Detections, Target
+from yolo_ft.data.dataset import Dataset, load_dataset
+from yolo_ft.data.health import HealthReport
+from yolo_ft.data.loader import EvalLoader
+from yolo_ft.finetune.compute import Compute, resolve_compute
+from yolo_ft.finetune.metrics import MAX_DETECTIONS, Metrics, evaluate_detections
+from yolo_ft.models import Detector
+
+LOW_CONFIDENCE = 0.001  # average precision wants the whole curve, down to the unlikely
+
+
+def detect(
+    model: Detector,
+    dataset: Dataset,
+    imgsz: int = 320,
+    batch: int = 16,
+    confidence: float = LOW_CONFIDENCE,
+    iou: float = 0.6,
+    multi_label: bool = True,
+    compute: Compute | None = None,
+) -> Iterator[Detections]:
+    """Detections of every image of `dataset`, in order, boxes xyxy in pixels of the original image.
+
+    The defaults are YOLOv5's for measuring: every class above 0.001, IoU 0.6, at most 300 boxes an image. The
+    model's mode is put back afterwards. Lesson 04.
+    """
+    compute = compute or resolve_compute(TrainConfig(imgsz=imgsz))
+    was_training = model.training
+    compute.place(model).eval()
+    try:
+        for images, letterboxes in ((b.images, b.letterboxes) for b in EvalLoader(dataset, imgsz, batch)):
+            with torch.inference_mode(), compute.autocast():
+                raw = model(compute.images(images))
+            with torch.inference_mode():
+                found = nms(model.decode(raw), confidence, iou, multi_label, MAX_DETECTIONS)
+            for rows, box in zip(found, letterboxes, strict=True):
+                rows = rows.float().cpu().numpy()  # (n, 6)
+                yield Detections(box.to_image(rows[:, :4]), rows[:, 4], rows[:, 5])
+    finally:
+        model.train(was_training)
+
+
+def evaluate(
+    model: Detector,
+    data: str | Dataset,
+    split: str = "val",
+    imgsz: int = 320,
+    batch: int = 16,
+    compute: Compute | None = None,
+) -> Metrics:
+    """Average precision, precision and recall of `model` on a dataset (name, path or `Dataset`). Lesson 04."""
+    dataset = load_dataset(data, split)
+    found = list(detect(model, dataset, imgsz, batch, compute=compute))
+    return evaluate_detections([dataset.target(i) for i in range(len(dataset))], found, dataset.names)
+
+
+def detect_images(
+    model: Detector,
+    images: Sequence[np.ndarray],
+    imgsz: int = 320,
+    confidence: float = 0.25,
+    iou: float = 0.45,
+    compute: Compute | None = None,
+) -> list[Detections]:
+    """Detections in uint8 (h, w, 3) RGB images, one class per box: what a person wants to look at."""
+    sizes = [image.shape[:2] for image in images]
+    keys, targets = [str(i) for i in range(len(images))], [Target() for _ in images]
+    dataset = Dataset("images", "predict", model.names, keys, images, sizes, targets, HealthReport())
+    return list(detect(model, dataset, imgsz, 16, confidence, iou, multi_label=False, compute=compute))

@@ -1,0 +1,68 @@
+"""Optimisers over the trainable parameters alone, with their state kept by parameter name."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from yolo_ft.core.config import TrainConfig
+from yolo_ft.models import Detector
+
+GROUPS = ("bias", "weight", "norm")
+
+
+def accumulation(config: TrainConfig) -> int:
+    """Batches whose gradients are added before one optimiser step, so that about `nominal_batch` images count."""
+    return max(round(config.nominal_batch / config.batch), 1)
+
+
+def parameter_groups(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+    """Trainable parameters by name, in YOLOv5's three groups: biases, convolution weights, normalisation weights.
+
+    Only `weight` gets weight decay. A frozen parameter is in no group, so neither momentum nor decay can move it
+    (Lesson 02 shows what happens otherwise).
+    """
+    groups: dict[str, dict[str, nn.Parameter]] = {group: {} for group in GROUPS}
+    norms = {name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            owner, _, leaf = name.rpartition(".")
+            group = "bias" if leaf == "bias" else "norm" if owner in norms else "weight"
+            groups[group][name] = parameter
+    return groups
+
+
+def build_optimizer(model: Detector, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD (Nesterov) or AdamW over the trainable parameters; each group's `name` is one of `GROUPS`.
+
+    Weight decay is scaled to the images that one step really sees, as YOLOv5 v7.0 does. Lesson 03.
+    """
+    decay = config.weight_decay * config.batch * accumulation(config) / config.nominal_batch
+    groups = [
+        {"params": list(members.values()), "names": list(members), "name": group, "weight_decay": decay * (group == "weight")}
+        for group, members in parameter_groups(model).items()
+        if members
+    ]
+    if config.optimizer == "SGD":
+        return torch.optim.SGD(groups, lr=config.lr0, momentum=config.momentum, nesterov=config.momentum > 0)
+    return torch.optim.AdamW(groups, lr=config.lr0, betas=(config.momentum, 0.999))
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
+    """{parameter name: {what the optimiser remembers of it}}: survives a change of which parameters train."""
+    return {
+        name: dict(optimizer.state[parameter])
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+        if parameter in optimizer.state
+    }
+
+
+def restore_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, dict]) -> None:
+    """Give every parameter its memory back by name; one that is new (just thawed) starts without."""
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            if name in state:
+                optimizer.state[parameter] = {
+                    key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in state[name].items()
+                }

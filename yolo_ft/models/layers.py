@@ -1,0 +1,167 @@
+"""The blocks that YOLO networks are made of, and the detector that strings them together.
+
+Attribute names (`conv`, `bn`, `cv1`, `m`, ...) are those of the official checkpoints, so that a state dict loads by
+name. Every tensor is (b, c, h, w). Lesson 01 reads these names aloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+BN_EPS, BN_MOMENTUM = 1e-3, 0.03
+
+
+class Conv(nn.Module):
+    """Convolution without bias, batch normalisation, SiLU: (b, c_in, h, w) -> (b, c_out, h/stride, w/stride)."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, padding: int | None = None):
+        super().__init__()
+        padding = kernel // 2 if padding is None else padding
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(c_out, eps=BN_EPS, momentum=BN_MOMENTUM)
+        self.act = nn.SiLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.bn(self.conv(x)))
+
+
+class Bottleneck(nn.Module):
+    """1x1 then 3x3 convolution, added to the input when `shortcut`; the channel count stays."""
+
+    def __init__(self, channels: int, shortcut: bool):
+        super().__init__()
+        self.cv1 = Conv(channels, channels, 1)
+        self.cv2 = Conv(channels, channels, 3)
+        self.shortcut = shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.cv2(self.cv1(x))
+        return x + y if self.shortcut else y
+
+
+class C3(nn.Module):
+    """Cross-stage block: half of the channels through `repeats` bottlenecks, half past them, then merged."""
+
+    def __init__(self, c_in: int, c_out: int, repeats: int, shortcut: bool):
+        super().__init__()
+        hidden = c_out // 2
+        self.cv1 = Conv(c_in, hidden)
+        self.cv2 = Conv(c_in, hidden)
+        self.cv3 = Conv(2 * hidden, c_out)
+        self.m = nn.Sequential(*(Bottleneck(hidden, shortcut) for _ in range(repeats)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cv3(torch.cat([self.m(self.cv1(x)), self.cv2(x)], 1))
+
+
+class SPPF(nn.Module):
+    """Spatial pyramid pooling, fast: three chained 5x5 max-pools see 5, 9 and 13 cells around each cell."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 5):
+        super().__init__()
+        hidden = c_in // 2
+        self.cv1 = Conv(c_in, hidden)
+        self.cv2 = Conv(4 * hidden, c_out)
+        self.m = nn.MaxPool2d(kernel, stride=1, padding=kernel // 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.cv1(x)
+        y1 = self.m(x)
+        y2 = self.m(y1)
+        return self.cv2(torch.cat([x, y1, y2, self.m(y2)], 1))
+
+
+class Concat(nn.Module):
+    """Concatenate feature maps of one height and width along the channels."""
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(maps, 1)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One row of an architecture: where it stands, what it is called, whose outputs it reads (absolute indices)."""
+
+    index: int
+    name: str
+    source: tuple[int, ...]
+    module: nn.Module
+
+
+class Detector(nn.Module):
+    """A list of layers, each reading earlier outputs; the last one is the detection head.
+
+    `rows`: (name, source, module) per layer; source is -1 (the layer before), an index, or a list of both.
+    What a family adds: `family`, `size`, `strides`, `stages` (name -> range of layer indices) and `decode`.
+
+    `fixed_batchnorm` holds the dotted names of BatchNorm modules that stay in eval mode whatever `train()` says:
+    that is how a freeze survives every later `model.train()` (Lesson 02).
+    """
+
+    family: str
+    size: str
+    strides: tuple[int, ...]
+    stages: dict[str, range]
+
+    def __init__(self, rows: list[tuple[str, int | list[int], nn.Module]], names: dict[int, str]):
+        super().__init__()
+        self.layers = tuple(
+            LayerSpec(i, name, tuple(s if s >= 0 else i + s for s in ([source] if isinstance(source, int) else source)), m)
+            for i, (name, source, m) in enumerate(rows)
+        )
+        self.model = nn.Sequential(*(layer.module for layer in self.layers))
+        self.saved = tuple(sorted({s for layer in self.layers for s in layer.source if s not in (-1, layer.index - 1)}))
+        self.names = dict(names)
+        self.pretrained = False
+        self.fixed_batchnorm: frozenset[str] = frozenset()
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes that the head predicts."""
+        return len(self.names)
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer: raw maps from feature maps."""
+        return self.model[-1]
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """(b, 3, h, w) floats in 0..1, h and w multiples of the largest stride -> the head's raw maps."""
+        return self.run_layers({-1: images})
+
+    def run_layers(self, outputs: dict[int, torch.Tensor], start: int = 0, stop: int | None = None):
+        """Run layers start..stop-1 on the `outputs` of earlier layers (index -> tensor, -1 = the image).
+
+        Returns the last layer's output and adds to `outputs` every map that a later layer reads.
+        """
+        stop = len(self.layers) if stop is None else stop
+        x = outputs[start - 1] if start - 1 in outputs else None
+        for layer in self.layers[start:stop]:
+            inputs = [x if s == layer.index - 1 else outputs[s] for s in layer.source]
+            x = layer.module(inputs if isinstance(layer.module, Concat) or layer.module is self.head else inputs[0])
+            if layer.index in self.saved:
+                outputs[layer.index] = x
+        return x
+
+    def decode(self, raw: list[torch.Tensor]) -> torch.Tensor:
+        """Raw maps -> (b, N, 5 + nc) predictions in input pixels; each family documents its columns."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Detector:
+        """`nn.Module.train`, after which the BatchNorms of `fixed_batchnorm` go back to eval mode."""
+        super().train(mode)
+        for name in self.fixed_batchnorm:
+            self.get_submodule(name).eval()
+        return self
+
+
+def class_names(names: Iterable[str] | dict[int, str] | None, num_classes: int) -> dict[int, str]:
+    """{index: name} from a list, a dict or nothing (then `class0`, `class1`, ...)."""
+    if names is None:
+        return {i: f"class{i}" for i in range(num_classes)}
+    table = dict(names) if isinstance(names, dict) else dict(enumerate(names))
+    return {int(i): str(name) for i, name in table.items()}

@@ -1,0 +1,1 @@
+"""What a reader sees: figures, widgets, lessons, live progress. Nothing here changes a number."""

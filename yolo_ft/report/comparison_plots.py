@@ -1,0 +1,59 @@
+"""The figure of a comparison: accuracy against what it cost. Data in, matplotlib Figure out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from yolo_ft.report.plots import BLACK, COLORS, FONT, MARKERS, canvas, label
+
+METRICS = {
+    "map50": "mAP50",
+    "map50_95": "mAP50-95",
+    "final_map50": "mAP50 after the last epoch",
+    "final_map50_95": "mAP50-95 after the last epoch",
+}
+# Column: (axis label, divisor that gives the label's unit).
+AXES = {
+    "train_seconds": ("training time (s)", 1),
+    "images_per_s": ("images per second", 1),
+    "peak_memory_mb": ("peak memory (MB)", 1),
+    "backward_bytes_per_image": ("kept for backward (MB per image)", 1e6),
+    "frozen_share": ("frozen share of the parameters (%)", 0.01),
+    **{name: (text, 1) for name, text in METRICS.items()},
+}
+
+
+def plot_comparison(table: pd.DataFrame, x: Sequence[str], metric: str, star: Mapping | None = None) -> Figure:
+    """One panel per column in `x`: every run a dot at (cost, `metric`), arms told apart by colour and marker.
+
+    `table`: rows with an `arm` and the columns drawn. `star`: one more row, drawn as a star ("your run"). Both axes
+    begin at 0, so distances can be read as ratios. A run that lacks a value is missing from that panel.
+    """
+    arms = list(dict.fromkeys(table["arm"]))
+    lines = len(arms) + (star is not None)
+    figure, axes = canvas(max(6.5, 5 * len(x)), 3.8 + 0.25 * math.ceil(lines / len(x)), columns=len(x))
+    name, unit = AXES[metric]
+    for ax, column in zip(axes[0], x, strict=True):
+        axis, divisor = AXES[column]
+        for k, arm in enumerate(arms):
+            rows = table[table["arm"] == arm]
+            style = {"color": COLORS[k % 7], "marker": MARKERS[(k + k // 7) % 7]}  # 49 pairs before one repeats
+            points = rows[column] / divisor, rows[metric] / unit
+            ax.plot(*points, linestyle="", markersize=8, alpha=0.8, markeredgecolor="white", label=arm, **style)
+        if star is not None:
+            mark = {"marker": "*", "color": "white", "markeredgecolor": BLACK, "markersize": 18, "markeredgewidth": 1.5}
+            ax.plot([star[column] / divisor], [star[metric] / unit], linestyle="", label="your run", zorder=5, **mark)
+        ax.set_xlim(0, _end([*table[column], *([star[column]] if star else [])]) / divisor)
+        ax.set_ylim(0, _end([*table[metric], *([star[metric]] if star else [])]) / unit)
+        label(ax, axis, name if ax is axes[0, 0] else "")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(x), fontsize=FONT)
+    return figure
+
+
+def _end(values: Sequence[float]) -> float:
+    """Where an axis that begins at 0 ends, with room for the outermost mark; 1 where there is nothing to draw."""
+    return 1.08 * max((value for value in values if value > 0), default=1.0)

@@ -1,0 +1,232 @@
+"""Charts of the lessons: data in, matplotlib Figure out, nothing else.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart, and every group has a second cue
+besides colour: hatch, marker or line style. No text is smaller than 11 points. Figures are made without pyplot, so
+no backend and no global state is involved; `lessons.show` displays them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from yolo_ft.finetune.accounting import MIB
+
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#56B4E9",
+    "#CC79A7",
+    "#000000",
+)
+COLORS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
+FONT = 11
+
+Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+def canvas(width: float = 8.0, height: float = 4.0, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
+    """A Figure of (width, height) inches and its (rows, columns) array of axes, with readable ticks."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.tick_params(labelsize=FONT)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def label(ax: Axes, x: str = "", y: str = "", title: str = "", legend: str = "") -> None:
+    """Write axis labels, title and (at location `legend`) a legend, all large enough to read."""
+    ax.set_xlabel(x, fontsize=FONT)
+    ax.set_ylabel(y, fontsize=FONT)
+    ax.set_title(title, fontsize=FONT + 1)
+    if legend and ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=FONT, loc=legend, framealpha=0.9)
+
+
+def _legend_outside(figure: Figure, ax: Axes) -> None:
+    """A legend above the axes, where it hides no data."""
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(3, max(1, len(labels))), fontsize=FONT)
+
+
+def mark_guess(ax: Axes, x: float | None, y: float | None) -> None:
+    """Draw the reader's guess as a star; a guess of None draws nothing."""
+    if x is None or y is None:
+        return
+    ax.plot([x], [y], "*", color=PURPLE, markersize=18, markeredgecolor=BLACK, label="your guess", zorder=5)
+
+
+def line_chart(
+    series: Series,
+    x: str = "",
+    y: str = "",
+    title: str = "",
+    guess: tuple[float, float] | None = None,
+    log_y: bool = False,
+    legend: str = "best",
+) -> Figure:
+    """One line per entry of `series`, {label: (x values, y values)}; `guess` is the reader's point (x, y)."""
+    figure, axes = canvas()
+    ax = axes[0, 0]
+    draw_lines(ax, series)
+    if guess is not None:
+        mark_guess(ax, *guess)
+    if log_y:
+        ax.set_yscale("log")
+    else:
+        ax.yaxis.set_major_formatter("{x:,.6g}")
+    label(ax, x, y, title, legend)
+    return figure
+
+
+def draw_lines(ax: Axes, series: Series) -> None:
+    """Draw each line with its own colour, marker and line style; markers thin out on long lines."""
+    for k, (name, (xs, ys)) in enumerate(series.items()):
+        style = {"color": COLORS[k % 7], "marker": MARKERS[k % 7], "linestyle": STYLES[k % 7]}
+        ax.plot(xs, ys, label=name, markersize=6, linewidth=1.8, markevery=max(1, len(xs) // 12), **style)
+
+
+def layer_bars(
+    values: Sequence[float],
+    stages: Sequence[str],
+    y: str = "",
+    title: str = "",
+    guess: int | None = None,
+) -> Figure:
+    """One bar per layer, coloured and hatched by its stage; `guess` is the layer that the reader named."""
+    figure, axes = canvas(9, 4)
+    ax = axes[0, 0]
+    values, stages = np.asarray(values, float), np.asarray(stages)
+    for k, stage in enumerate(dict.fromkeys(stages.tolist())):
+        index = np.flatnonzero(stages == stage)
+        ax.bar(index, values[index], color=COLORS[k], hatch=HATCHES[k], edgecolor="white", label=stage)
+    if guess is not None:
+        mark_guess(ax, guess, values.max() * 1.05)
+    ax.xaxis.set_major_locator(MaxNLocator(13, integer=True))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    label(ax, "layer index", y, title, "best")
+    return figure
+
+
+def stage_bars(shares: Mapping[str, Mapping[str, float]], title: str = "", guess: float | None = None) -> Figure:
+    """One stacked bar per quantity, {quantity: {part: share of 1}}, with the percentage written in each part.
+
+    `guess` is the reader's value in per cent, drawn on the first bar.
+    """
+    figure, axes = canvas(9, 0.9 + 0.75 * len(shares))
+    ax = axes[0, 0]
+    stages = list(next(iter(shares.values())))
+    start = np.zeros(len(shares))
+    for k, stage in enumerate(stages):
+        widths = np.array([100 * row[stage] for row in shares.values()])
+        bars = ax.barh(
+            list(shares), widths, left=start, color=COLORS[k], hatch=HATCHES[k], edgecolor="white", label=stage
+        )
+        for bar, width in zip(bars, widths, strict=True):
+            if width >= 6:  # a narrower part has no room for its number
+                middle = (bar.get_x() + width / 2, bar.get_y() + bar.get_height() / 2)
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+                ax.annotate(f"{width:.0f} %", middle, ha="center", va="center", fontsize=FONT, bbox=box)
+        start += widths
+    mark_guess(ax, guess, 0)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 100)
+    label(ax, "share of the whole network (%)", "", title)
+    _legend_outside(figure, ax)
+    return figure
+
+
+def depth_chart(
+    table: pd.DataFrame,
+    columns: Mapping[str, str],
+    depth: int | None = None,
+    guess: float | None = None,
+    title: str = "",
+) -> Figure:
+    """What freezing the first n layers changes, for every n: one line per column of `table`, whose index is n.
+
+    `columns` maps a column (shares of 1) to its label; `depth` draws a vertical line; `guess` is the reader's value,
+    in per cent, at `depth`.
+    """
+    series = {name: (table.index.tolist(), (100 * table[column]).tolist()) for column, name in columns.items()}
+    figure, axes = canvas(9, 4.2)
+    ax = axes[0, 0]
+    draw_lines(ax, series)
+    if depth is not None:
+        ax.axvline(depth, color=BLACK, linewidth=1.2, label=f"freeze {depth}")
+    mark_guess(ax, depth, guess)
+    ax.set_ylim(-3, 103)
+    ax.xaxis.set_major_locator(MaxNLocator(13, integer=True))
+    label(ax, "number of frozen layers n (layers 0 to n − 1)", "% of the whole network", title)
+    _legend_outside(figure, ax)
+    return figure
+
+
+def saving_chart(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """What each depth saves of the memory kept for backward, in MiB and as a share: {network: its `depth_table`}."""
+    figure, axes = canvas(10, 4.6, columns=2)
+    left, right = axes[0]
+    depths = {name: table["freeze"].tolist() for name, table in tables.items()}
+    draw_lines(left, {n: (depths[n], (t["kept_bytes"].max() - t["kept_bytes"]) / MIB) for n, t in tables.items()})
+    draw_lines(right, {n: (depths[n], 100 * (1 - t["kept_share"])) for n, t in tables.items()})
+    for ax, name in ((left, "memory saved (MiB per image)"), (right, "memory saved (% of its own)")):
+        ax.xaxis.set_major_locator(MaxNLocator(13, integer=True))
+        label(ax, "number of frozen layers", name)
+    _legend_outside(figure, left)
+    return figure
+
+
+def loss_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
+    """Loss and validation mAP50 over epochs, one line per run: {label: results.csv as a DataFrame}."""
+    figure, axes = canvas(10, 4, columns=2)
+    for ax, column, name in zip(axes[0], ("loss", "map50"), ("training loss", "validation mAP50"), strict=True):
+        kept = {run: history.dropna(subset=[column]) for run, history in histories.items()}
+        draw_lines(ax, {run: (rows["epoch"].tolist(), rows[column].tolist()) for run, rows in kept.items()})
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_ylim(bottom=0)
+        label(ax, "epoch", name, title if column == "loss" else "", "best")
+    return figure
+
+
+def training_figure(
+    losses: Sequence[tuple[float, float]], scores: Sequence[tuple[float, float]], epochs: int
+) -> Figure:
+    """The live picture: (epochs done, loss) per batch on the left, (epochs done, mAP50) per epoch on the right."""
+    figure, axes = canvas(9, 3.2, columns=2)
+    left, right = axes[0]
+    left.plot(*np.array(losses).reshape(-1, 2).T, color=BLUE, linewidth=1.5)
+    right.plot(*np.array(scores).reshape(-1, 2).T, color=VERMILLION, marker="s", linestyle="--", markersize=6)
+    for ax, name in ((left, "training loss"), (right, "validation mAP50")):
+        ax.set_xlim(0, max(epochs, 1))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        label(ax, "epochs done", name)
+    right.set_ylim(0, 1)
+    return figure
+
+
+def pr_curves(curves: Mapping[str, Any], title: str = "", point: tuple[float, float] | None = None) -> Figure:
+    """Precision over recall, one line per class: {class: object with arrays `recall` and `precision`}.
+
+    `point` marks one (recall, precision), for example where a confidence slider stands.
+    """
+    figure, axes = canvas(6, 4.5)
+    ax = axes[0, 0]
+    draw_lines(ax, {name: (curve.recall, curve.precision) for name, curve in curves.items()})
+    if point is not None:
+        ax.plot(*[[value] for value in point], "X", color=BLACK, markersize=13, label="this confidence", zorder=5)
+    ax.set_xlim(0, 1.02)
+    ax.set_ylim(0, 1.05)
+    label(ax, "recall", "precision", title, "lower left")
+    return figure
