@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_sets import write_set
 
@@ -65,6 +65,7 @@ def test_the_same_row_again_is_removed_once_per_repetition():
     assert [(line, action) for line, _, action in findings] == [(3, ROW_REMOVED), (4, ROW_REMOVED)]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80) | st.from_regex(r"([0-9] ?[-0-9.einfa ]*\n){0,4}", fullmatch=True))
 def test_no_text_makes_the_parser_fail_or_pass_bad_numbers(text):
     rows, findings = parse_labels(text, 3)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
-import json
+import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10, where pytest brings the same reader
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "yolo_ft"
 FILES = sorted(PACKAGE.rglob("*.py"))
-LEVELS = {"core": 0, "models": 1, "data": 1, "finetune": 2, "report": 3, "api": 4, "commands": 5, "cli": 6, "__main__": 7}
+ROOMS = [["core"], ["models", "data"], ["finetune"], ["report"], ["api"], ["commands"], ["cli"], ["__main__"]]
+LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 TOP_LEVEL = {
     *("notebooks", "yolo_ft", "tests", "binder", "environment.yml", "README.md"),
     *("pyproject.toml", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md"),
@@ -80,7 +85,7 @@ def test_files_and_functions_stay_small_and_documented(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 300
     tree = ast.parse(text)
-    assert ast.get_docstring(tree), "say in a line what the file is about"
+    assert ast.get_docstring(tree) or not tree.body, "say in a line what the file is about"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno < 60, f"{node.name} does not fit on a screen"
@@ -97,27 +102,22 @@ assert (dict(os.environ), threading.active_count()) == before
 assert not {"torch", "numpy", "matplotlib"} & set(sys.modules), sorted(sys.modules)
 assert "YOLO" in dir(yolo_ft)
 import torch
-threads = torch.get_num_threads()
-import yolo_ft.api
-assert dict(os.environ) == before[0] and torch.get_num_threads() == threads
+threads, state = torch.get_num_threads(), torch.get_rng_state()
+import yolo_ft.api, yolo_ft.report.notebooks, yolo_ft.report.widgets
+changed = {name for name, value in os.environ.items() if before[0].get(name) != value}
+assert changed <= {"TORCHINDUCTOR_CACHE_DIR"}, changed  # PyTorch's own doing
+assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
 assert "matplotlib.pyplot" not in sys.modules, "pyplot chooses a backend when it is imported"
-assert os.listdir() == []
 """
-    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
-    import os
-
-    (tmp_path / "home").mkdir()
-    (tmp_path / "here").mkdir()
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path / "here",
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    here, home = tmp_path / "here", tmp_path / "home"
+    here.mkdir()
+    home.mkdir()
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(home), "MPLCONFIGDIR": str(tmp_path / "fonts")}
+    environment = {**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert list((tmp_path / "home").iterdir()) == []
+    assert list(here.iterdir()) == list(home.iterdir()) == []
 
 
 def project() -> dict:
@@ -219,7 +219,7 @@ def test_top_level_stays_clean():
 
 def test_no_path_of_anybodys_machine():
     """Stored outputs of notebooks and recorded runs love to keep the author's folders."""
-    machine = re.compile(r"(?<![\w.~*/])/(home|root|Users|work|farm|mnt|tmp)/[\w.-]+|[A-Z]:\\\\?Users")
+    machine = re.compile(r"(?<![\w.~*/])/(home|root|Users|mnt|tmp|var/folders)/[\w.-]+|[A-Z]:\\+Users")
     text_kinds = {".py", ".ipynb", ".md", ".yml", ".yaml", ".json", ".csv", ".toml", ".cff", ".cfg", ".txt", ""}
     found = []
     for name in tracked():
@@ -245,8 +245,3 @@ def test_workflows_are_valid_and_run_daily():
     unit = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8"))["jobs"]
     pythons = {str(row) for row in unit["linux"]["strategy"]["matrix"]["python"]}
     assert pythons == {line.rpartition(" ")[2] for line in project()["classifiers"] if re.search(r":: 3\.\d+$", line)}
-
-
-def test_notebook_tags_and_json_are_ascii_safe():
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        json.loads(path.read_text(encoding="utf-8"))

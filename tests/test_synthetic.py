@@ -26,8 +26,8 @@ from yolo_ft.data.smear import (
 )
 from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, cells, draw_cells, fingerprint
 
-FIRST_EIGHT = "de16b8032982f6b7cbe9cba22ff3c008091d32bc34351cbb02e84c792c33181f"
-ODD_SIZE = "df5bcea2160cbd6f503364c11a4d7538ebac1668698424f10f1fa476bf812289"
+FIRST_EIGHT = "3374ab6626dd78be815633544ba32df733c5d4cbcb721890618480a19966e3ef"
+ODD_SIZE = "145aec67648c4b8cdbbfd376a41d283a85089043ce45c7d94216ce11a7605b08"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from yolo_ft.data.dataset import Dataset, load_dataset
 from yolo_ft.data.images import read_image
 from yolo_ft.finetune import fit as fitting
 from yolo_ft.finetune import inspection
-from yolo_ft.finetune.checkpoints import load_checkpoint, model_from_checkpoint, save_checkpoint
+from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from yolo_ft.finetune.evaluation import detect_images, evaluate
 from yolo_ft.finetune.freezing import FreezePlan, FreezeReport, apply_plan, current_plan, freeze
 from yolo_ft.finetune.hyp import load_hyp
@@ -127,7 +127,8 @@ def fit_head(model: Detector, names: dict[int, str], reference: bool = False) ->
     if model.names == names:
         return model
     fresh = build_model(f"{model.family}{model.size}", names=names)
-    transfer(fresh, model, reference=reference)
+    source = Checkpoint(model.state_dict(), model.names, model.family, model.size, model.num_classes)
+    transfer(fresh, source, reference=reference)
     fresh.pretrained = model.pretrained
     plan = current_plan(model)
     if plan.parameters:

@@ -41,7 +41,8 @@ class TrainConfig:
     nominal_batch: int = 16
     clip_norm: float = 10.0
     ema_decay: float = 0.99
-    ema_ramp: float = 20.0
+    ema_ramp: float = 100.0
+    bn_momentum: float = 0.1
     # loss
     box: float = 0.05
     cls: float = 0.5
@@ -124,6 +125,7 @@ RANGES = {
     "clip_norm": (0, INF),
     "ema_decay": (0, 1),
     "ema_ramp": (0, INF),
+    "bn_momentum": (0, 1),
     "anchor_t": (1, INF),
     "hsv_h": (0, 1),
     "hsv_s": (0, 1),

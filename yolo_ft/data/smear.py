@@ -32,11 +32,11 @@ def draw_stain(dice: Dice) -> Stain:
     warm, blue, strength = dice.uniform(-1, 1), dice.uniform(-1, 1), dice.middling(0.75, 1.2)
     return Stain(
         red_cell=(0.105 - 0.025 * warm, 0.235 + 0.015 * warm, 0.205 + 0.055 * warm),
-        nucleus=((0.55 + 0.08 * blue) * strength, (0.70 + 0.03 * blue) * strength, (0.16 - 0.05 * blue) * strength),
+        nucleus=((0.51 + 0.09 * blue) * strength, (0.67 + 0.03 * blue) * strength, (0.13 - 0.05 * blue) * strength),
         cytoplasm=((0.10 + 0.04 * blue) * strength, 0.26 * strength, (0.08 - 0.04 * blue) * strength),
         platelet=((0.40 + 0.06 * blue) * strength, 0.44 * strength, (0.12 - 0.03 * blue) * strength),
         thickness=dice.middling(0.6, 1.15),
-        pallor=dice.uniform(0.2, 1.0),
+        pallor=dice.uniform(0.25, 1.1),
         merging=dice.uniform(0.35, 0.9),
     )
 
@@ -102,7 +102,7 @@ def draw_red_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline, gh
     density = _look_up(body, level)
     pallor = min(stain.pallor * dice.uniform(0.2, 1.5), 1.0) * thick
     du, dv = u - dice.uniform(-0.22, 0.22), v - dice.uniform(-0.22, 0.22)
-    width = dice.uniform(0.25, 0.9)
+    width = dice.uniform(0.3, 1.0)
     well = pallor * _bump(_LEVELS, 0.0, width)
     density -= _look_up(well, du * du + dv * dv)
     canvas.stain(left, top, np.maximum(density, -0.2), stain.red_cell, hiding=stain.merging)
@@ -110,13 +110,13 @@ def draw_red_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline, gh
         canvas.label(left, top, level <= 1, RBC)
 
 
-def _nucleus(dice: Dice, outline: Outline, kind: str) -> list[tuple[float, float, float]]:
+def _nucleus(dice: Dice, kind: str) -> list[tuple[float, float, float]]:
     """Lobes (u, v, radius) in the cell's own axes, where the outline has radius 1."""
     if kind == "round":
         return [(dice.uniform(-0.08, 0.08), dice.uniform(-0.08, 0.08), dice.uniform(0.74, 0.92))]
     table = directions()
     lobes = dice.integer(3, 5) if kind == "lobed" else 5
-    reach, radius = dice.uniform(0.42, 0.54), dice.uniform(0.24, 0.31) if kind == "lobed" else dice.uniform(0.24, 0.3)
+    reach, radius = dice.uniform(0.42, 0.54), dice.uniform(0.25, 0.33) if kind == "lobed" else dice.uniform(0.24, 0.3)
     start, step = dice.integer(0, 127), (dice.integer(21, 32) if kind == "lobed" else dice.integer(12, 17))
     found = []
     for k in range(lobes):
@@ -137,7 +137,7 @@ def draw_white_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline) 
     grain, pale = dice.uniform(0.1, 0.5), dice.uniform(0.5, 1.25)
     canvas.stain(left, top, body * (pale + pale * grain * fine), stain.cytoplasm, hiding=0.85)
     pull = np.zeros_like(level)
-    for lu, lv, radius in _nucleus(dice, outline, kind):
+    for lu, lv, radius in _nucleus(dice, kind):
         du, dv = u - lu, v - lv
         near = np.maximum(1 - (du * du + dv * dv) * (1 / (4 * radius * radius)), 0)
         pull += near * near

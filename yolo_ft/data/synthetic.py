@@ -26,9 +26,9 @@ from yolo_ft.data.smear import (
 CELLS_NAMES = {0: "RBC", 1: "WBC", 2: "Platelets"}
 CELLS_SPLITS = {"train": range(0, 200), "val": range(1000, 1080), "test": range(2000, 2060)}
 CELLS_SHA256 = {  # of all images, boxes and labels; the recorded studies were made with these bytes
-    "train": "701c098bda8e3aa763067e987a3e9bccb3922903fc96e77d4bccf1fa351b802d",
-    "val": "4d551ebbbc16257720624df02a96dd3faf33ca9b8ac030ca63831bc3bb7a06a8",
-    "test": "2f511e50b88feff836a3b5272bbff09915f346c115c112220edf669f09d88873",
+    "train": "37d6cbfce63c82a2bb64dd9b04d8f6ba3f4c43ef341298b5889369409aabb951",
+    "val": "504c6399aa3c4bdde4e2883db5df77d17eea421f40771204b9cecc0fe5dce3d7",
+    "test": "70abd36c124719ace505990f0bc37b347256fe3757e2f35358afe6872fce5034",
 }
 VISIBLE = 0.5  # an object is labelled when at least this share of its pixels can be seen
 _FIELD = 320 * 240  # pixels for which the counts below are meant

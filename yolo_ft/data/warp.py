@@ -73,7 +73,7 @@ def warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """(n, 4) xyxy -> the extents of the four mapped corners, (n, 4) xyxy float32."""
     corners = boxes[:, [0, 1, 2, 3, 0, 3, 2, 1]].reshape(-1, 4, 2).astype(np.float64)  # (n, 4 corners, xy)
     mapped = corners @ matrix[:2, :2].T + matrix[:2, 2]
-    mapped /= corners @ matrix[2, :2, None] + matrix[2, 2]
+    mapped /= np.maximum(corners @ matrix[2, :2, None] + matrix[2, 2], 1e-6)  # a strong tilt may pass the horizon
     return np.concatenate([mapped.min(1), mapped.max(1)], 1).astype(np.float32).reshape(-1, 4)
 
 

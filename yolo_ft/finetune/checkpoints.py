@@ -128,7 +128,8 @@ def load_training_state(path: str | Path) -> dict[str, Any]:
             f"There is no {path}: the run was stopped before its first epoch ended, start it anew."
         ) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path} is truncated, damaged or not ours: {str(error).splitlines()[0]}") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} is truncated, damaged or not ours: {reason}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT or "training" not in content:
         raise UserError(f"{path} keeps no training state: only a run's weights/last.pt can be resumed.")
     return {**content["training"], "weights": content["state_dict"]}

@@ -41,6 +41,8 @@ def fit(
             f"({', '.join(train_set.names.values())}): use YOLO(...).train, which fits the head to the data."
         )
     compute = resolve_compute(config)
+    if val_set is not None:
+        val_set.cache.allow(config.cache == "ram")
     phases = plan_phases(config)
     kept = current_plan(model)
     frozen = kept.union(FreezePlan.parse(model, phases[0].spec, config.freeze_bn), model)
@@ -111,6 +113,7 @@ def resume(path: str | Path, listeners: Sequence[Listener] = (), inexact: bool =
     if state["next_epoch"] >= config.epochs or (run.path / "summary.json").exists():
         raise UserError(f"{run.path} is finished: start a new run from its weights to train it further.")
     train_set, val_set = load_dataset(config.data, "train"), load_dataset(config.data, "val")
+    val_set.cache.allow(config.cache == "ram")
     if not inexact:
         _refuse_inexact(run, compute, train_set)
     seed_everything(config.seed)
@@ -129,7 +132,7 @@ def _refuse_inexact(run: Run, compute: Compute, data: Dataset) -> None:
     """Raise `UserError` unless this machine repeats the run's arithmetic bit by bit."""
     then, now = run.environment, environment(compute.device, data.digest)
     reasons = [f"{name} was {then.get(name)}, is {now.get(name)}" for name in EXACT if then.get(name) != now.get(name)]
-    if then.get("data_sha256") != now.get("data_sha256"):
+    if then["data"] != now["data"]:
         reasons.append("the training data has changed")
     if compute.device != "cpu":
         reasons.append(f"on {compute.device} some gradients are summed in varying order")

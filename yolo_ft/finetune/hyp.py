@@ -22,6 +22,7 @@ RECIPE = {
     "clip_norm": 10.0,
     "ema_decay": 0.9999,
     "ema_ramp": 2000.0,
+    "bn_momentum": 0.03,
     "close_mosaic": 0,
     "patience": 100,
     "transfer_mode": "reference",

@@ -40,6 +40,8 @@ RECORDS = re.compile(
     re.ASCII,
 )
 STRINGS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+MARK = (None, 0)  # compared by identity
+DEEPEST_TUPLE = 100  # a tensor's arguments are tuples of tuples of numbers
 
 
 class UnknownName(Exception):
@@ -158,31 +160,52 @@ def _path(module: str, name: str) -> str:
 def list_globals(data: bytes) -> list[str]:
     """Every class or function that the pickle names, as `module.name`, in order of appearance; nothing is loaded.
 
-    Raises `pickle.UnpicklingError` for names that cannot be read in advance (extension codes, computed names), and
-    `ValueError` (pickletools) for bytes that are no pickle.
+    Follows the pickle's stack with strings and tuple depths only. Raises `pickle.UnpicklingError` for what could not
+    be followed safely (extension codes, computed names, tuples nested so deep that hashing one would overflow the
+    C stack), and `ValueError` or `IndexError` for bytes that are no pickle.
     """
     names: dict[str, None] = {}
-    pushed: list[object] = [None, None]  # the two newest values, where they are strings
-    memo: dict[int, object] = {}
+    stack: list[Any] = []  # (string or None, depth of nested tuples), and MARK where the pickle puts its mark
+    memo: dict[int, tuple] = {}
     for opcode, value, _ in pickletools.genops(data):
         name = opcode.name
         if name.startswith("EXT"):
             raise pickle.UnpicklingError(f"its pickle uses an extension code, {name} {value}")
-        if name in ("GLOBAL", "INST"):
-            names[_path(*value.split(" ", 1))] = None
-        elif name == "STACK_GLOBAL":
-            if not all(isinstance(part, str) for part in pushed):
-                raise pickle.UnpicklingError("its pickle computes a name")
-            names[_path(*pushed)] = None
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             index = len(memo) if name == "MEMOIZE" else value
             if index > len(memo):  # the C unpickler would allocate up to this index
                 raise pickle.UnpicklingError("its pickle skips memo entries")
-            memo[index] = pushed[1]
-        elif name not in ("PROTO", "FRAME"):
-            get = name in ("GET", "BINGET", "LONG_BINGET")
-            pushed = [pushed[1], memo.get(value) if get else value if name in STRINGS else None]
+            memo[index] = stack[-1]
+            continue
+        taken = _take(stack, opcode.stack_before)
+        if name in ("GLOBAL", "INST"):
+            names[_path(*value.split(" ", 1))] = None
+        elif name == "STACK_GLOBAL":
+            if not all(isinstance(entry[0], str) for entry in taken):
+                raise pickle.UnpicklingError("its pickle computes a name")
+            names[_path(*(entry[0] for entry in taken))] = None
+        if name in ("GET", "BINGET", "LONG_BINGET"):
+            result = memo[value]
+        elif name == "DUP":
+            result = taken[0]
+        else:
+            depth = 1 + max((entry[1] for entry in taken), default=0) if name.startswith("TUPLE") else 0
+            result = MARK if name == "MARK" else (value if name in STRINGS else None, depth)
+            if depth > DEEPEST_TUPLE:
+                raise pickle.UnpicklingError("its pickle nests tuples without end")
+        stack += [result] * len(opcode.stack_after)
     return list(names)
+
+
+def _take(stack: list, before: list) -> list[tuple]:
+    """Remove from the stack what an opcode consumes, everything above the newest mark included where it does."""
+    taken = []
+    if pickletools.markobject in before:
+        while (entry := stack.pop()) is not MARK:
+            taken.append(entry)
+        before = before[: before.index(pickletools.markobject)]
+    taken += [stack.pop() for _ in before]
+    return taken[::-1]
 
 
 def refuse_unknown(names: list[str]) -> None:

@@ -87,6 +87,8 @@ def line_chart(
         ax.set_yscale("log")
     else:
         ax.yaxis.set_major_formatter("{x:,.6g}")
+    if all(float(value).is_integer() for xs, _ in series.values() for value in xs):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     label(ax, x, y, title, legend)
     return figure
 
