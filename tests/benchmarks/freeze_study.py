@@ -1,0 +1,196 @@
+"""Make the recorded study of lesson 05: five arms by five seeds on real images, every run a `yolo-ft train`.
+
+    python tests/benchmarks/freeze_study.py --data path/to/bccd      # about half an hour on 2 cores; repeat to go on
+    python tests/benchmarks/freeze_study.py --table                  # the table of what is recorded, as Markdown
+
+Finished runs are skipped and interrupted ones resumed. `--data cells` needs no images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # runs from a clone, installed or not
+
+from yolo_ft import DEFAULT_WEIGHTS, UserError, compare, load_checkpoint  # noqa: E402
+from yolo_ft.finetune.machine import usable_cores  # noqa: E402
+from yolo_ft.finetune.runs import CONFIG, ENVIRONMENT, RESULTS, SUMMARY, Run  # noqa: E402
+from yolo_ft.report.comparison import HIGH, LOW, Comparison  # noqa: E402
+from yolo_ft.report.recorded import ABOUT  # noqa: E402
+
+RECORDED = ROOT / "yolo_ft" / "report" / "recorded" / "freeze_bccd"
+# What an arm adds to the command; without --weights it begins with the packaged checkpoint.
+ARMS = {
+    "none": [],
+    "freeze10": ["--freeze", "10"],
+    "freeze24": ["--freeze", "24"],
+    "scratch": ["--weights", "yolov5n.yaml"],
+    "random-prefix": ["--weights", "yolov5n.yaml", "--freeze", "10"],
+    "official-none": ["--weights", "yolov5n.pt"],
+    "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10"],
+    "official-freeze24": ["--weights", "yolov5n.pt", "--freeze", "24"],
+}
+DEFAULT_ARMS = list(ARMS)[:5]
+COMMON = {"imgsz": 320, "batch": 16, "val_every": 5}
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder with a data.yaml, or cells")
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument(
+        "--arms", nargs="+", choices=list(ARMS), default=DEFAULT_ARMS, metavar="ARM", help=str(list(ARMS))
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once; 1 gives the cleanest seconds")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "freeze_study", help="runs with their weights")
+    parser.add_argument("--out", type=Path, default=RECORDED, help="what is recorded: text files only")
+    parser.add_argument("--table", action="store_true", help="only print the table of what --out holds")
+    return parser.parse_args(arguments)
+
+
+def link_data(data: str, work: Path) -> str:
+    """A name for the data inside `work`, so that no recorded file holds the place where it really lies."""
+    if data == "cells":
+        return data
+    source = Path(data).expanduser().resolve()
+    if not (source / "data.yaml").is_file():
+        raise UserError(f"{source} holds no data.yaml: give the folder that does.")
+    link = work / source.name
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(source, target_is_directory=True)
+    return source.name
+
+
+def command(arm: str, seed: int, data: str, epochs: int) -> list[str]:
+    """The `yolo-ft train` of one run, as a shell in the work folder would have it."""
+    common = [text for name, value in COMMON.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    budget = ["--data", data, "--epochs", str(epochs), *common, "--seed", str(seed)]
+    return ["train", *budget, "--project", "runs", "--name", f"{arm}-seed{seed}", *ARMS[arm]]
+
+
+def next_step(folder: Path, wanted: list[str], epochs: int, data: str) -> list[str] | None:
+    """What is left to do for the run in `folder`: `wanted`, a resume, or None when it is finished."""
+    if not folder.is_dir():
+        return wanted
+    if not (folder / "weights" / "last.pt").is_file():  # stopped before its first epoch ended
+        shutil.rmtree(folder)
+        return wanted
+    found = Run(folder).config
+    if any(found[name] != value for name, value in {**COMMON, "epochs": epochs, "data": data}.items()):
+        raise UserError(f"{folder} was made with other settings: remove it, or choose another --work folder.")
+    return None if (folder / SUMMARY).is_file() else ["train", "--resume", str(Path("runs", folder.name))]
+
+
+def train(work: Path, step: list[str], name: str, threads: int) -> bool:
+    """Run one `yolo-ft` command in a process of its own; True when it succeeded. What it prints lands in NAME.log."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, **dict.fromkeys(THREADS, str(threads)), "PYTHONPATH": os.pathsep.join(paths)}
+    with (work / f"{name}.log").open("ab") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "yolo_ft", *step],
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    print(f"{name}: {'done' if done.returncode == 0 else f'FAILED, see {work / name}.log'}", flush=True)
+    return done.returncode == 0
+
+
+def make(options: argparse.Namespace) -> bool:
+    """Train what is missing, seed by seed so that an interrupted study can be compared; True when all is there."""
+    work = options.work.resolve()
+    (work / "runs").mkdir(parents=True, exist_ok=True)
+    data = link_data(options.data, work)
+    waiting = []
+    for seed in options.seeds:
+        for arm in options.arms:
+            name = f"{arm}-seed{seed}"
+            step = next_step(work / "runs" / name, command(arm, seed, data, options.epochs), options.epochs, data)
+            if step is not None:
+                waiting.append((step, name))
+    print(f"{len(waiting)} of {len(options.seeds) * len(options.arms)} runs to train in {work}", flush=True)
+    threads = max(1, usable_cores() // options.jobs)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        try:
+            return all(list(pool.map(lambda job: train(work, *job, threads), waiting)))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise SystemExit("Stopped: the same command goes on from here.") from None
+
+
+def export(work: Path, out: Path) -> int:
+    """Copy the text files of every finished run from `work` to `out`, and write what the study was made with."""
+    private = [str(Path.home()), str(work.resolve()), str(ROOT)]
+    finished = sorted(path.parent for path in (work / "runs").glob(f"*/{SUMMARY}"))
+    for folder in finished:
+        (out / folder.name).mkdir(parents=True, exist_ok=True)
+        for name in (CONFIG, ENVIRONMENT, RESULTS, SUMMARY):
+            text = (folder / name).read_text(encoding="utf-8")
+            if told := [path for path in private if len(path) > 1 and path in text]:
+                raise UserError(f"{folder / name} names a place of this machine ({told[0]}): it is not recorded.")
+            (out / folder.name / name).write_text(text, encoding="utf-8", newline="\n")
+    about = {
+        "command": "python tests/benchmarks/freeze_study.py --data path/to/" + Run(finished[0]).summary["data"],
+        "weights": load_checkpoint(DEFAULT_WEIGHTS).metadata,
+        "weights_sha256": hashlib.sha256(DEFAULT_WEIGHTS.read_bytes()).hexdigest(),
+    }
+    (out / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    return len(finished)
+
+
+def table(comparison: Comparison) -> str:
+    """One Markdown row per arm; differences are paired by seed against the arm without a freeze."""
+    paired = comparison.paired()
+    head = ("arm", "mAP50", "mAP50-95", "of each seed", "training (s)", "images/s", "peak memory (MB)")
+    rows = [(*head, f"mAP50-95 − {comparison.baseline}"), ["---"] * (len(head) + 1)]
+    for arm, row in comparison.arms.iterrows():
+        each = " ".join(f"{value:.3f}" for value in row["map50_95_each"])
+        cells = [arm, f"{row['map50']:.3f}", f"{row['map50_95']:.3f}", each]
+        cells += [f"{row[name]:.0f}" for name in ("train_seconds", "images_per_s", "peak_memory_mb")]
+        rows.append([*cells, difference(paired.loc[arm].to_dict()) if arm in paired.index else ""])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def difference(row: dict[str, float]) -> str:
+    """A paired difference: mean and 95 % interval from five seeds on, every seed below that."""
+    if row.get("mean", float("nan")) == row.get("mean"):
+        return f"{row['mean']:+.3f} ({row[LOW]:+.3f} to {row[HIGH]:+.3f})"
+    return " ".join(f"{value:+.3f}" for name, value in row.items() if name.startswith("seed ") and value == value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; the exit code is 0 when everything asked for is recorded."""
+    options = parse(arguments)
+    try:
+        complete = True
+        if not options.table:
+            if options.data is None:
+                raise UserError("Give --data, a folder that holds a data.yaml (or cells), or --table.")
+            complete = make(options)
+            print(f"{export(options.work, options.out)} runs recorded in {options.out}", file=sys.stderr)
+        print(table(compare(options.out)))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""YOLO: what a notebook calls."""
+
+import numpy as np
+import pytest
+import torch
+from training_set import tiny_set, train  # noqa: F401
+
+import yolo_ft
+from yolo_ft import YOLO, UserError, evaluate, load_dataset
+from yolo_ft.api import fit_head
+from yolo_ft.core.targets import Detections
+
+
+def test_public_names_are_the_promised_ones():
+    promised = "YOLO build_model freeze load_checkpoint transfer load_dataset fit evaluate compare DEFAULT_WEIGHTS"
+    assert set(promised.split()) <= set(yolo_ft.__all__)
+    assert all(getattr(yolo_ft, name) is not None for name in yolo_ft.__all__)
+    with pytest.raises(AttributeError, match="no attribute"):
+        _ = yolo_ft.nothing
+
+
+def test_an_architecture_has_random_weights_that_the_seed_draws():
+    a, b, c = (YOLO("yolov5n.yaml", seed=s).model.model[0].conv.weight for s in (0, 0, 1))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    assert not YOLO("yolov5n.yaml").model.pretrained
+
+
+def test_an_unknown_architecture_is_a_sentence():
+    with pytest.raises(UserError, match="yolov5n"):
+        YOLO("yolov9.yaml")
+
+
+def test_save_and_load(tmp_path):
+    model = YOLO("yolov5n.yaml")
+    model.save(tmp_path / "mine.pt")
+    again = YOLO(tmp_path / "mine.pt")
+    assert again.names == model.names and again.model.pretrained
+    for key, value in model.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[key], value)
+
+
+def test_predict_takes_one_image_or_several_and_answers_in_their_pixels():
+    model = YOLO("yolov5n.yaml")
+    images = [np.full((50, 120, 3), 90, np.uint8), np.full((90, 40, 3), 200, np.uint8)]
+    one, many = model.predict(images[0], imgsz=64), model.predict(images, conf=1e-5, imgsz=64)
+    assert len(one) == 1 and len(many) == 2 and all(isinstance(d, Detections) for d in many)
+    assert len(many[0]) and len(many[1])
+    assert (many[0].boxes <= [120, 50, 120, 50]).all() and (many[1].boxes <= [40, 90, 40, 90]).all()
+    assert all((d.boxes >= 0).all() and (np.diff(d.scores) <= 0).all() for d in many)
+    assert model.predict([]) == []
+
+
+def test_predict_does_not_change_the_model():
+    model = YOLO("yolov5n.yaml")
+    model.model.train()
+    before = {k: v.clone() for k, v in model.model.state_dict().items()}
+    model.predict(np.zeros((32, 32, 3), np.uint8), imgsz=32)
+    assert model.model.training and all(torch.equal(v, before[k]) for k, v in model.model.state_dict().items())
+
+
+def test_other_classes_keep_the_network_the_freeze_and_rows_of_known_names():
+    model = YOLO("yolov5n.yaml").model
+    model.names = {i: "dog" if i == 5 else f"c{i}" for i in range(80)}
+    model.pretrained = True
+    yolo_ft.freeze(model, 10)
+    fresh = fit_head(model, {0: "cat", 1: "Dog"})
+    assert fresh.names == {0: "cat", 1: "Dog"} and fresh.pretrained
+    assert torch.equal(fresh.model[3].conv.weight, model.model[3].conv.weight)
+    old, new = model.head.m[0].weight.view(3, 85, -1), fresh.head.m[0].weight.view(3, 7, -1)
+    assert torch.equal(new[:, :5], old[:, :5]) and torch.equal(new[:, 6], old[:, 10])
+    assert not any(p.requires_grad for p in fresh.model[:10].parameters())
+    assert all(p.requires_grad for p in fresh.model[10:].parameters())
+    assert fit_head(fresh, {0: "cat", 1: "Dog"}) is fresh
+
+
+def test_freeze_before_train_stays_and_train_adds_to_it(tiny_set, tmp_path):  # noqa: F811
+    model = YOLO("yolov5n.yaml")
+    model.model.pretrained = True
+    model.freeze([0, 1])
+    before = {k: v.clone() for k, v in model.model.state_dict().items()}
+    train(tiny_set, tmp_path, model=model, freeze=[23], epochs=1)
+    same = [i for i in range(24) if all(
+        torch.equal(v, before[k]) for k, v in model.model.state_dict().items() if k.startswith(f"model.{i}.")
+    )]  # fmt: skip
+    assert same == [0, 1, 11, 12, 15, 16, 19, 22, 23]  # the frozen layers, and those without tensors
+
+
+def test_evaluate_and_val_agree(tiny_set):  # noqa: F811
+    model = YOLO("yolov5n.yaml")
+    model.model = fit_head(model.model, {0: "bright", 1: "dark"})
+    direct = evaluate(model.model, load_dataset(tiny_set, "val"), imgsz=64)
+    assert model.val(tiny_set, imgsz=64).to_dict() == direct.to_dict()
+    assert 0 <= direct.map50 <= 1
