@@ -126,7 +126,7 @@ def test_stretch():
 
 
 def drive(listener, epochs=2, batches=3):
-    listener("start", {"config": None, "epochs": epochs, "batches": batches})
+    listener("start", {"config": None, "epochs": epochs, "batches": batches, "frozen": "nothing frozen"})
     for epoch in range(epochs):
         for batch in range(batches):
             listener("batch", {"epoch": epoch, "batch": batch, "batches": batches, "loss": 2.0 - epoch})
@@ -171,7 +171,7 @@ def test_progress_counts_every_batch_and_tells_validated_epochs(capsys):
 
 def test_progress_of_a_resumed_run_starts_in_the_middle(capsys):
     listener = Progress()
-    listener("start", {"config": None, "epochs": 4, "batches": 5})
+    listener("start", {"config": None, "epochs": 4, "batches": 5, "frozen": "nothing frozen"})
     listener("batch", {"epoch": 2, "batch": 0, "loss": 1.0})
     assert listener.bar.n == 11
     listener("end", {"summary": {}})

@@ -86,7 +86,8 @@ class Trainer:
 
     def train(self) -> Run:
         """Train the epochs that are left and return the run; the model then holds the best averaged weights."""
-        self._tell("start", config=self.config, epochs=self.config.epochs, batches=len(self.loader))
+        frozen = self.about["freeze_label"]
+        self._tell("start", config=self.config, epochs=self.config.epochs, batches=len(self.loader), frozen=frozen)
         stopped = "finished"
         with self.memory:
             for epoch in range(self.next_epoch, self.config.epochs):

@@ -81,6 +81,7 @@ class Progress:
     def __call__(self, event: str, info: dict[str, Any]) -> None:
         if event == "start":
             self.batches = info["batches"]
+            tqdm.write(f"frozen: {info['frozen']}")
             self.bar = tqdm(total=info["epochs"] * info["batches"], unit="batch", dynamic_ncols=True)
         elif event == "batch":
             # set, not added to: a resumed run starts in the middle
