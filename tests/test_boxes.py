@@ -12,12 +12,18 @@ MISC = load_fixture("yolov5_misc")
 
 @pytest.mark.parametrize(
     ("centre", "corner"),
-    [([], []), ([[5, 6, 4, 2]], [[3, 5, 7, 7]]), ([[0, 0, 1, 3], [10, 20, 6, 8]], [[-0.5, -1.5, 0.5, 1.5], [7, 16, 13, 24]])],
+    [
+        ([], []),
+        ([[5, 6, 4, 2]], [[3, 5, 7, 7]]),
+        ([[0, 0, 1, 3], [10, 20, 6, 8]], [[-0.5, -1.5, 0.5, 1.5], [7, 16, 13, 24]]),
+    ],
 )
 @pytest.mark.parametrize("kind", [np.float32, torch.float32])
 def test_formats(centre, corner, kind):
-    make = (lambda v: torch.tensor(v).float().reshape(-1, 4)) if kind is torch.float32 else (
-        lambda v: np.array(v, kind).reshape(-1, 4)
+    make = (
+        (lambda v: torch.tensor(v).float().reshape(-1, 4))
+        if kind is torch.float32
+        else (lambda v: np.array(v, kind).reshape(-1, 4))
     )
     assert cxcywh_to_xyxy(make(centre)).tolist() == make(corner).tolist()
     assert xyxy_to_cxcywh(make(corner)).tolist() == make(centre).tolist()

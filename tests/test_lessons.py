@@ -70,6 +70,16 @@ def test_misconceptions_are_no_right_answers_and_differ(exercise):
         assert not any(same(answer, other, exercise.tolerance) for other in wrong[k + 1 :])
 
 
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
+def test_the_notebook_asks_what_is_checked(exercise, repository):
+    lesson = exercise.id[:2]
+    for path in (repository / "notebooks").glob(f"{lesson}_*.ipynb"):
+        cells = [("".join(cell["source"])) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+        assert f"### {exercise.heading}\n\n{exercise.question}" in cells
+        (asked,) = [cell for cell in cells if f'check("{exercise.id}", answer)' in cell]
+        assert asked.startswith("answer = None")
+
+
 def test_answers_of_lesson_01_are_what_the_network_says():
     names = dict(build_model("yolov5n", num_classes=3).named_parameters())
     assert names[EXERCISES["01.1"].answer].shape[2:] == (3, 3)

@@ -21,7 +21,9 @@ def raw_maps():
 
 def make_loss(gains, smoothing=0.0, model=None):
     terms = {k: gains[k] for k in ("box", "obj", "cls")}
-    config = TrainConfig(**{k: gains[k] for k in ("obj_pw", "cls_pw", "anchor_t", "fl_gamma")}, label_smoothing=smoothing)
+    config = TrainConfig(
+        **{k: gains[k] for k in ("obj_pw", "cls_pw", "anchor_t", "fl_gamma")}, label_smoothing=smoothing
+    )
     return DetectionLoss(model or build_model("yolov5n"), config, terms)
 
 

@@ -184,7 +184,8 @@ def test_grid_with_a_failure_then_a_rerun(lessons, tmp_path, capsys, monkeypatch
     made = (folder / "made_here.txt").stat().st_mtime_ns
     assert main(command) == 1  # nothing to do, and the failure is told again
     printed = capsys.readouterr().out
-    assert "0 of 2 combinations to run" in printed and "ValueError: no layer 99" in printed
+    assert "0 of 2 combinations to run" in printed and "1 failed before" in printed
+    assert "ValueError: no layer 99" in printed
     assert (folder / "made_here.txt").stat().st_mtime_ns == made
 
     lesson(lessons[0], RESULT.replace("raise", "print"), parameters=PARAMETERS)  # the code changed: both are new
@@ -203,14 +204,14 @@ def test_a_folder_with_other_files_is_not_emptied(lessons, tmp_path):
     combination.folder.mkdir(parents=True)
     (combination.folder / "thesis.txt").write_text("precious", encoding="utf-8")
     with pytest.raises(UserError, match="holds files of yours"):
-        combination.prepare(None)
+        run_notebooks(lessons[:1], out=tmp_path)
     assert (combination.folder / "thesis.txt").exists()
 
 
 def test_timeout_dead_kernel_and_retry(tmp_path):
     slow = lesson(tmp_path / "01_slow.ipynb", "print('before')", "import time; time.sleep(60)")
     combination = run_notebooks([slow], out=tmp_path / "out", timeout=3)[0]
-    assert (combination.state, combination.error) == ("failed", "stopped after 3 s (--timeout)")
+    assert (combination.state, combination.error) == ("failed", "stopped after 3 s")
     stored = nbformat.read(combination.executed, as_version=4)  # whole, with what came before the timeout
     assert stored.cells[0].outputs[0].text == "before\n"
 

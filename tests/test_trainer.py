@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from training_set import train, tiny_set  # noqa: F401  (tiny_set is a fixture)
+from training_set import tiny_set, train  # noqa: F401  (tiny_set is a fixture)
 
 from yolo_ft import resume
 from yolo_ft.api import YOLO

@@ -29,7 +29,7 @@ def tiny_set(tmp_path_factory):
 
 
 def train(data, project, model=None, listeners=(), **settings):
-    """(YOLO, Run) after three epochs of a randomly initialised yolov5n at 64 px in batches of 4, or as `settings` say."""
+    """(YOLO, Run) after three epochs of a random yolov5n at 64 px in batches of 4, or as `settings` say."""
     defaults = {"epochs": 3, "imgsz": 64, "batch": 4, "precision": "fp32", "workers": 0, "name": "run"}
     model = model or YOLO("yolov5n.yaml", seed=settings.get("seed", 0))
     model.model.pretrained = True  # what is frozen here is not the point

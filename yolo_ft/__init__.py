@@ -25,7 +25,21 @@ _HOME = {
     "compare": "yolo_ft.report.comparison",
     "UserError": "yolo_ft.core.errors",
 }
-__all__ = [*_HOME, "__version__"]
+__all__ = [
+    "DEFAULT_WEIGHTS",
+    "YOLO",
+    "UserError",
+    "__version__",
+    "build_model",
+    "compare",
+    "evaluate",
+    "fit",
+    "freeze",
+    "load_checkpoint",
+    "load_dataset",
+    "resume",
+    "transfer",
+]
 
 if TYPE_CHECKING:
     from yolo_ft.api import DEFAULT_WEIGHTS, YOLO, resume

@@ -28,25 +28,28 @@ from yolo_ft.models import Detector, build_model
 from yolo_ft.report.live import default_listener
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "yolov5n.pt"
+PACKAGED = "packaged"  # how a configuration or a notebook's parameter names them
 ARCHITECTURE = (".yaml", ".yml")
 
 
 class YOLO:
     """A detector with its weights: look at it, freeze it, train it, measure it, use it.
 
-    `YOLO()` is the packaged checkpoint, `YOLO("yolov5n.pt")` the official weights (downloaded once) or a path,
-    `YOLO("yolov5n.yaml")` the architecture with random weights (`seed` draws them; no YAML file is read).
+    `YOLO()` or `YOLO("packaged")` is the packaged checkpoint, `YOLO("yolov5n.pt")` the official weights (downloaded
+    once) or a path, `YOLO("yolov5n.yaml")` the architecture with random weights (`seed` draws them; no YAML file is
+    read).
 
     `model` is the network (`nn.Module`), `names` its classes {index: name}. Lesson 00.
     """
 
     def __init__(self, weights: str | Path | None = None, seed: int = 0):
-        self.weights = str(weights) if weights is not None else "packaged"
+        self.weights = str(weights or PACKAGED)
         if self.weights.endswith(ARCHITECTURE):
             seed_everything(seed)
             self.model = build_model(Path(self.weights).stem)
         else:
-            self.model = model_from_checkpoint(load_checkpoint(DEFAULT_WEIGHTS if weights is None else weights))
+            source = DEFAULT_WEIGHTS if self.weights == PACKAGED else self.weights
+            self.model = model_from_checkpoint(load_checkpoint(source))
         self.model.eval()
 
     def __repr__(self) -> str:
@@ -58,7 +61,7 @@ class YOLO:
         return self.model.names
 
     def layers(self, imgsz: int = 640) -> pd.DataFrame:
-        """One row per layer: index, name, module, stage, output shape, parameters, FLOPs, activation bytes. Lesson 01."""
+        """One row per layer: index, name, module, stage, shape, parameters, FLOPs, activation bytes. Lesson 01."""
         return inspection.layer_table(self.model, imgsz)
 
     def parameter_table(self) -> pd.DataFrame:
@@ -138,7 +141,5 @@ def fit_head(model: Detector, names: dict[int, str], reference: bool = False) ->
 
 def resume(path: str | Path, listeners: Sequence[Listener] | None = None, inexact: bool = False) -> tuple[YOLO, Run]:
     """Finish an interrupted run with the same bytes as if it had never stopped; returns the model and the run."""
-    model, run = fitting.resume(path, [default_listener()] if listeners is None else listeners, inexact)
-    wrapper = YOLO.__new__(YOLO)
-    wrapper.model, wrapper.weights = model, str(run.weights("best"))
-    return wrapper, run
+    run = fitting.resume(path, [default_listener()] if listeners is None else listeners, inexact)
+    return YOLO(run.weights("best")), run

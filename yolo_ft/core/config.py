@@ -88,7 +88,9 @@ class TrainConfig:
                 raise UserError(f"{name}={getattr(self, name)!r} is not known: choose one of {', '.join(allowed)}.")
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise UserError(f"{name}={getattr(self, name):g} is out of range: give a number from {low:g} to {high:g}.")
+                raise UserError(
+                    f"{name}={getattr(self, name):g} is out of range: give a number from {low:g} to {high:g}."
+                )
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:

@@ -82,7 +82,7 @@ def _best_precision(device: str) -> str:
 
 
 def processor_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 natively (AVX512-bf16 or AMX); elsewhere emulation costs more than it saves."""
+    """Whether the processor multiplies bf16 natively (AVX512-bf16 or AMX); emulation costs more than it saves."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     if capabilities:
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

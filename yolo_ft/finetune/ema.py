@@ -19,7 +19,7 @@ def changing_tensors(model: Detector) -> list[str]:
 
 
 class EMA:
-    """The averaged twin of `model`: after update n, average = d * average + (1 - d) * model, d = decay (1 - e^(-n/ramp)).
+    """The averaged twin of `model`: average = d average + (1 - d) model, where d = decay (1 - e^(-n/ramp)) at update n.
 
     Tensors that cannot change (frozen ones, BatchNorm statistics held fixed) are never touched, so that they keep
     their bytes. `updates` counts the updates.

@@ -28,7 +28,11 @@ EXACT = ("torch", "torchvision", "processor", "device")  # what must agree for a
 
 
 def fit(
-    model: Detector, train_set: Dataset, val_set: Dataset | None, config: TrainConfig, listeners: Sequence[Listener] = ()
+    model: Detector,
+    train_set: Dataset,
+    val_set: Dataset | None,
+    config: TrainConfig,
+    listeners: Sequence[Listener] = (),
 ) -> Run:
     """Train `model` in place and return the run folder; afterwards it holds the best averaged weights.
 
@@ -97,11 +101,11 @@ def describe(
     }
 
 
-def resume(path: str | Path, listeners: Sequence[Listener] = (), inexact: bool = False) -> tuple[Detector, Run]:
+def resume(path: str | Path, listeners: Sequence[Listener] = (), inexact: bool = False) -> Run:
     """Finish the run in folder `path` with the same bytes as if it had never stopped. Lesson 03.
 
     Uses what `config.yaml` resolved for the machine. Refuses, unless `inexact`, where the bytes could differ: other
-    versions, another processor or thread count, a GPU, changed data. Returns the model and the run.
+    versions, another processor or thread count, a GPU, changed data. Returns the finished run.
     """
     run = Run(path)
     values = run.config
@@ -117,15 +121,14 @@ def resume(path: str | Path, listeners: Sequence[Listener] = (), inexact: bool =
     if not inexact:
         _refuse_inexact(run, compute, train_set)
     seed_everything(config.seed)
-    checkpoint = load_checkpoint(last)
-    model = model_from_checkpoint(checkpoint)
+    model = model_from_checkpoint(load_checkpoint(last))
     kept = FreezePlan.parse(model, state["kept_frozen"], config.freeze_bn)
     phases = parse_phases(resolved["phases"])
     frozen = kept.union(FreezePlan.parse(model, phases[0].spec, config.freeze_bn), model)
     about = describe(model, train_set, config, compute, frozen, run)
     trainer = Trainer(model, train_set, val_set, config, compute, run, kept, phases, about, listeners)
     trainer.load_state(state)
-    return model, trainer.train()
+    return trainer.train()
 
 
 def _refuse_inexact(run: Run, compute: Compute, data: Dataset) -> None:
@@ -142,4 +145,6 @@ def _refuse_inexact(run: Run, compute: Compute, data: Dataset) -> None:
             f"(set OMP_NUM_THREADS={compute.threads}; this machine has {os.cpu_count()} cores)"
         )
     if reasons:
-        raise UserError(f"{run.path} cannot be resumed exactly: {'; '.join(reasons)}. Pass inexact=True (--inexact) to go on.")
+        raise UserError(
+            f"{run.path} cannot be resumed exactly: {'; '.join(reasons)}. Pass inexact=True (--inexact) to go on."
+        )

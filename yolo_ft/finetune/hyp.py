@@ -166,7 +166,9 @@ def _read(path: Path) -> dict:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a readable YAML file ({str(error).splitlines()[0]}): mend or replace it.") from None
+        raise UserError(
+            f"{path} is not a readable YAML file ({str(error).splitlines()[0]}): mend or replace it."
+        ) from None
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no 'key: value' lines: a hyp file looks like 'lr0: 0.01'.")
     return values

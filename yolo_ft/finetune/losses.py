@@ -36,9 +36,7 @@ class DetectionLoss:
         self.positive = 1 - config.label_smoothing / 2
         self.negative = config.label_smoothing / 2
 
-    def __call__(
-        self, raw: list[torch.Tensor], targets: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def __call__(self, raw: list[torch.Tensor], targets: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """`raw`: maps (b, 3, ny, nx, 5 + nc); `targets`: (t, 6) rows [image, class, cx, cy, w, h] normalised."""
         zero = raw[0].new_zeros((), dtype=torch.float32)
         box, obj, cls = zero, zero, zero

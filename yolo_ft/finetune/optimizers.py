@@ -39,7 +39,12 @@ def build_optimizer(model: Detector, config: TrainConfig) -> torch.optim.Optimiz
     """
     decay = config.weight_decay * config.batch * accumulation(config) / config.nominal_batch
     groups = [
-        {"params": list(members.values()), "names": list(members), "name": group, "weight_decay": decay * (group == "weight")}
+        {
+            "params": list(members.values()),
+            "names": list(members),
+            "name": group,
+            "weight_decay": decay * (group == "weight"),
+        }
         for group, members in parameter_groups(model).items()
         if members
     ]
@@ -64,5 +69,6 @@ def restore_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, d
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in state:
                 optimizer.state[parameter] = {
-                    key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in state[name].items()
+                    key: value.clone() if isinstance(value, torch.Tensor) else value
+                    for key, value in state[name].items()
                 }

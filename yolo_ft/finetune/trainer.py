@@ -39,7 +39,8 @@ class Trainer:
     """Trains `model` in place on `train_set`, measures it on `val_set`, and writes everything into `run`.
 
     `kept_frozen` is frozen in every phase (what the user froze before); each phase adds its own plan. `about` goes
-    into the summary: what does not change during the run. `listeners` are called with ("start" | "batch" | "epoch" | "end", info). Lesson 03 does one step of it by hand.
+    into the summary: what does not change during the run. `listeners` are called with an event ("start", "batch",
+    "epoch" or "end") and a dict about it. Lesson 03 does one step by hand.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class Trainer:
         if not torch.isfinite(total):
             raise UserError(
                 "The loss is no longer a finite number: try a lower rate (for example "
-                f"lr0={self.config.lr0 / 5:.2g}), precision='fp32', or look at the labels with load_dataset(...).health."
+                f"lr0={self.config.lr0 / 5:.2g}), precision='fp32', or look at the labels: load_dataset(...).health."
             )
         self.scaler.scale(total).backward()
         return total.detach(), parts
@@ -181,7 +182,13 @@ class Trainer:
 
     def _metadata(self, epoch: int, metrics: Metrics | None = None) -> dict:
         measured = {name: getattr(metrics, name) for name in RESULT} if metrics else {}
-        return {"data": self.config.data, "epoch": epoch, "imgsz": self.config.imgsz, "seed": self.config.seed, **measured}
+        return {
+            "data": self.config.data,
+            "epoch": epoch,
+            "imgsz": self.config.imgsz,
+            "seed": self.config.seed,
+            **measured,
+        }
 
     def _finish_epoch(self, epoch: int, row: dict) -> None:
         """Record the epoch, then save last.pt: a kill in between repeats the epoch and rewrites its row."""

@@ -110,8 +110,7 @@ class Detector(nn.Module):
     def __init__(self, rows: list[tuple[str, int | list[int], nn.Module]], names: dict[int, str]):
         super().__init__()
         self.layers = tuple(
-            LayerSpec(i, name, tuple(s if s >= 0 else i + s for s in ([source] if isinstance(source, int) else source)), m)
-            for i, (name, source, m) in enumerate(rows)
+            LayerSpec(i, name, _absolute(source, i), module) for i, (name, source, module) in enumerate(rows)
         )
         self.model = nn.Sequential(*(layer.module for layer in self.layers))
         self.saved = tuple(sorted({s for layer in self.layers for s in layer.source if s not in (-1, layer.index - 1)}))
@@ -157,6 +156,12 @@ class Detector(nn.Module):
         for name in self.fixed_batchnorm:
             self.get_submodule(name).eval()
         return self
+
+
+def _absolute(source: int | list[int], index: int) -> tuple[int, ...]:
+    """Layer indices counted from the start: -1 is the layer before `index`."""
+    sources = [source] if isinstance(source, int) else source
+    return tuple(s if s >= 0 else index + s for s in sources)
 
 
 def class_names(names: Iterable[str] | dict[int, str] | None, num_classes: int) -> dict[int, str]:
