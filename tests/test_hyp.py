@@ -16,7 +16,7 @@ def test_every_shipped_file_is_a_valid_configuration(name):
 
 
 def test_known_digits():
-    assert load_hyp("hyp.finetune")["lr0"] == 0.0032 and load_hyp("hyp.VOC")["anchors"] == 3.412
+    assert load_hyp("hyp.finetune")["lr0"] == 0.0032 and SHIPPED["hyp.VOC"]["anchors"] == 3.412
     assert load_hyp("hyp.scratch-med")["mixup"] == 0.1 and load_hyp("hyp.scratch-low")["warmup_min_steps"] == 100
 
 
@@ -45,6 +45,6 @@ def test_a_missing_file_names_the_shipped_ones():
 
 def test_keys_that_cannot_act_warn(tmp_path):
     path = tmp_path / "hyp.yaml"
-    path.write_text("copy_paste: 0.1\niou_t: 0.3\n", encoding="utf-8")
-    with pytest.warns(UserWarning, match="copy_paste, iou_t"):
+    path.write_text("copy_paste: 0.1\niou_t: 0.3\nanchors: 3\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match="copy_paste, anchors, iou_t"):
         load_hyp(path)

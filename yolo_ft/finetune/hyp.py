@@ -175,8 +175,12 @@ def _read(path: Path) -> dict:
 
 
 def _warn_without_effect(values: dict) -> None:
-    """Say which given keys cannot act: `iou_t` never did in YOLOv5 v6 and v7, `copy_paste` needs polygons."""
-    idle = [key for key in ("copy_paste",) if values.get(key)]
+    """Say which given keys cannot act.
+
+    `iou_t` never did in YOLOv5 v6 and v7, `copy_paste` needs polygons, `anchors` asks for another head than the
+    checkpoints have.
+    """
+    idle = [key for key in ("copy_paste", "anchors") if values.get(key)]
     if values.get("iou_t", SCRATCH_LOW["iou_t"]) != SCRATCH_LOW["iou_t"]:
         idle.append("iou_t")
     if idle:
