@@ -69,6 +69,7 @@ class TrainConfig:
     mixup: float = 0.0
     copy_paste: float = 0.0
     close_mosaic: int = 5
+    views: int = 0
     # run
     autoanchor: bool = True
     patience: int = 0
@@ -77,6 +78,7 @@ class TrainConfig:
     device: str = "auto"
     workers: int = 1
     cache: str = "ram"
+    prefix_cache: bool = True
     project: str = "runs"
     name: str = "train"
 
@@ -91,6 +93,9 @@ class TrainConfig:
                 raise UserError(
                     f"{name}={getattr(self, name):g} is out of range: give a number from {low:g} to {high:g}."
                 )
+
+        if self.views >= self.epochs:
+            raise UserError(f"views={self.views} would each be seen once in {self.epochs} epochs: give fewer, or 0.")
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:
@@ -139,6 +144,7 @@ RANGES = {
     "patience": (0, INF),
     "val_every": (1, INF),
     "close_mosaic": (0, INF),
+    "views": (0, INF),
     "workers": (0, INF),
     **{name: (0, 1) for name in ("flipud", "fliplr", "mosaic", "mixup", "copy_paste")},
 }

@@ -42,15 +42,31 @@ class TrainLoader:
         """The data set indices in the order of `epoch`."""
         return generator(self.config.seed, epoch, 0, ORDER_STREAM).permutation(len(self.dataset)).tolist()
 
-    def epoch(self, epoch: int, mosaic: bool = True, start: int = 0) -> Iterator[Batch]:
-        """The batches of `epoch` from number `start` on (a resumed run begins in the middle)."""
-        order = self.order(epoch)
-        groups = [order[i : i + self.batch] for i in range(0, len(order), self.batch)][start:]
-        return _prefetched(lambda group: self._make(group, epoch, mosaic), groups, self.config.workers)
+    def groups(self, epoch: int) -> list[list[int]]:
+        """The data set indices of every batch of `epoch`."""
+        return self._grouped(self.order(epoch))
 
-    def _make(self, indices: list[int], epoch: int, mosaic: bool) -> Batch:
+    def epoch(self, epoch: int, mosaic: bool = True, start: int = 0, view: int | None = None) -> Iterator[Batch]:
+        """The batches of `epoch` from number `start` on (a resumed run begins in the middle).
+
+        The images are augmented as in epoch `view` where one is given.
+        """
+        view = epoch if view is None else view
+        return self._batches(self.groups(epoch)[start:], view, mosaic)
+
+    def view(self, view: int, mosaic: bool = True) -> Iterator[Batch]:
+        """All images in the order of the data set, augmented as in epoch `view`."""
+        return self._batches(self._grouped(list(range(len(self.dataset)))), view, mosaic)
+
+    def _grouped(self, order: list[int]) -> list[list[int]]:
+        return [order[i : i + self.batch] for i in range(0, len(order), self.batch)]
+
+    def _batches(self, groups: list[list[int]], view: int, mosaic: bool) -> Iterator[Batch]:
+        return _prefetched(lambda group: self._make(group, view, mosaic), groups, self.config.workers)
+
+    def _make(self, indices: list[int], view: int, mosaic: bool) -> Batch:
         config = self.config
-        return collate([augment(self.dataset, i, config, config.seed, epoch, mosaic) for i in indices], indices)
+        return collate([augment(self.dataset, i, config, config.seed, view, mosaic) for i in indices], indices)
 
 
 class EvalLoader:

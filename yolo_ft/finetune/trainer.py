@@ -14,13 +14,13 @@ import torch
 
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
-from yolo_ft.core.targets import Batch
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.loader import TrainLoader
 from yolo_ft.finetune.checkpoints import save_checkpoint
 from yolo_ft.finetune.compute import Compute
 from yolo_ft.finetune.ema import EMA
 from yolo_ft.finetune.evaluation import evaluate
+from yolo_ft.finetune.feed import Feed
 from yolo_ft.finetune.freezing import FreezePlan, apply_plan
 from yolo_ft.finetune.losses import DetectionLoss, scaled_gains
 from yolo_ft.finetune.machine import PeakMemory
@@ -80,7 +80,8 @@ class Trainer:
         state = optimizer_state(self.optimizer) if self.phase >= 0 else {}
         self.phase = index
         plan = FreezePlan.parse(self.model, self.phases[index].spec, self.config.freeze_bn)
-        apply_plan(self.model, self.kept_frozen.union(plan, self.model))
+        frozen = apply_plan(self.model, self.kept_frozen.union(plan, self.model))
+        self.feed = Feed(self.model, frozen, self.loader, self.compute)
         self.optimizer = build_optimizer(self.model, self.config)
         restore_optimizer_state(self.optimizer, state)
         self.ema.follow(self.model)
@@ -110,19 +111,18 @@ class Trainer:
         config, batches = self.config, len(self.loader)
         self.model.train()
         start, images, sums = time.perf_counter(), 0, dict.fromkeys(("loss", "box", "obj", "cls"), 0.0)
-        mosaic = epoch < config.epochs - config.close_mosaic
         waiting = 0  # batches whose gradient has not been used yet
-        for i, batch in enumerate(self.loader.epoch(epoch, mosaic=mosaic)):
+        for i, (outputs, targets, count) in enumerate(self.feed.epoch(epoch)):
             step = epoch * batches + i
             rate = apply_schedule(self.optimizer, config, epoch, step, batches, self.phases[self.phase].rate)
-            total, parts = self._backward(batch)
+            total, parts = self._backward(outputs, targets)
             waiting += 1
             if waiting >= accumulation_at(config, step, batches) or i + 1 == batches:
                 self._step()
                 waiting = 0
-            for name, value in {"loss": total / len(batch), **parts}.items():
+            for name, value in {"loss": total / count, **parts}.items():
                 sums[name] += float(value)
-            images += len(batch)
+            images += count
             self._tell("batch", epoch=epoch, batch=i, batches=batches, loss=sums["loss"] / (i + 1))
         seconds = time.perf_counter() - start
         self.seconds["train"] += seconds
@@ -136,12 +136,13 @@ class Trainer:
             **means,
         }
 
-    def _backward(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Forward, loss, gradients of one batch."""
-        images = self.compute.images(batch.images)  # (b, 3, h, w)
+    def _backward(
+        self, outputs: dict[int, torch.Tensor], targets: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Forward from what the feed gives, loss, gradients of one batch."""
         with self.compute.autocast():
-            raw = self.model(images)
-        total, parts = self.loss(raw, batch.targets.to(images.device))
+            raw = self.model.run_layers(outputs, self.feed.start)
+        total, parts = self.loss(raw, targets.to(self.compute.device))
         if not torch.isfinite(total):
             raise UserError(
                 "The loss is no longer a finite number: try a lower rate (for example "
@@ -257,6 +258,7 @@ class Trainer:
             "val_seconds": self.seconds["val"],
             "images_per_s": seen / max(self.seconds["train"], 1e-9),
             "optimizer_steps": self.steps,
+            "prefix_cache": self.feed.report(),
             "peak_memory_mb": self.memory.peak_mb,
         }
 

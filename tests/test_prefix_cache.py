@@ -1,0 +1,190 @@
+"""A cached prefix gives the bits of an uncached one, is never stale, and leaves nothing half-written behind."""
+
+import os
+import threading
+
+import pytest
+import torch
+from training_set import tiny_set, train  # noqa: F401  (tiny_set is a fixture)
+
+from yolo_ft.api import YOLO, resume
+from yolo_ft.core.config import TrainConfig
+from yolo_ft.core.errors import UserError
+from yolo_ft.data.dataset import load_dataset
+from yolo_ft.data.loader import TrainLoader
+from yolo_ft.finetune import prefix_cache
+from yolo_ft.finetune.compute import Compute
+from yolo_ft.finetune.feed import view_of
+from yolo_ft.finetune.prefix_cache import Prefix, PrefixCache
+from yolo_ft.finetune.runs import Run
+
+NO_AUGMENTATION = dict.fromkeys(("mosaic", "hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr"), 0.0)
+FP32 = Compute("cpu", "fp32", False, 1)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLO_FT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "prefix"
+
+
+def cache_of(tiny_set, model=None, depth=10, compute=FP32, **settings):  # noqa: F811
+    model = model or YOLO("yolov5n.yaml").model
+    loader = TrainLoader(load_dataset(tiny_set, "train"), TrainConfig(imgsz=64, batch=4, workers=0, **settings))
+    return PrefixCache(Prefix(model.eval(), depth, compute, loader.batch), loader)
+
+
+def weights(run):
+    return torch.load(run.weights("last"), weights_only=True)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("freeze", [10, 24])
+@pytest.mark.parametrize("augmentation", [NO_AUGMENTATION, {}])
+def test_cached_and_uncached_runs_are_equal(tiny_set, tmp_path, precision, freeze, augmentation):  # noqa: F811
+    settings = {"freeze": freeze, "precision": precision, "views": 1, "epochs": 4, "close_mosaic": 1, **augmentation}
+    a = weights(train(tiny_set, tmp_path, name="cached", **settings)[1])
+    report = Run(tmp_path / "cached").summary["prefix_cache"]
+    assert report["misses"] == 18 and report["hits"] == 18 and report["bytes"] > 0
+    b = weights(train(tiny_set, tmp_path, name="fresh", prefix_cache=False, **settings)[1])
+    for part in ("state_dict", "ema"):
+        ours, theirs = (c[part] if part in c else c["training"][part] for c in (a, b))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize(
+    ("depth", "needed"), [(1, [0]), (5, [4]), (10, [4, 6, 9]), (14, [4, 10, 13]), (24, [17, 20, 23])]
+)
+def test_only_what_the_suffix_reads_is_kept(tiny_set, depth, needed):  # noqa: F811
+    cache = cache_of(tiny_set, depth=depth)
+    view = cache.view(0, True)
+    assert sorted(view.maps) == needed and all(len(maps) == 9 for maps in view.maps.values())
+    assert cache.misses == 9 and cache.hits == 0
+    cache.view(0, True)
+    assert cache.hits == 9 and cache.bytes == sum(maps.nbytes for maps in view.maps.values())
+
+
+def test_a_batch_of_a_view_is_what_the_prefix_says(tiny_set):  # noqa: F811
+    cache = cache_of(tiny_set, freeze=10)
+    outputs, targets = cache.view(3, True).batch([7, 2])
+    batches = list(cache.loader.view(3, True))
+    for place, index in enumerate([7, 2]):
+        batch, row = batches[index // 4], index % 4
+        fresh = cache.prefix(batch.images)
+        for layer, x in outputs.items():
+            assert torch.equal(x[place], fresh[layer][row])
+        expected = batch.targets[batch.targets[:, 0] == row][:, 1:]
+        assert torch.equal(targets[targets[:, 0] == place][:, 1:], expected)
+
+
+def change_weight(model):
+    with torch.no_grad():
+        model.model[3].conv.weight[0, 0, 0, 0] += 1e-3
+
+
+def change_statistics(model):
+    model.model[3].bn.running_mean[0] += 1e-3
+
+
+@pytest.mark.parametrize("change", [change_weight, change_statistics])
+def test_other_weights_or_statistics_find_no_old_view(tiny_set, folder, change):  # noqa: F811
+    model = YOLO("yolov5n.yaml").model
+    cache_of(tiny_set, model).view(0, True)
+    change(model)
+    again = cache_of(tiny_set, model)
+    again.view(0, True)
+    assert again.misses == 9 and len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"seed": 1}, {"fliplr": 0.4}, {"hsv_h": 0.1}, {"mosaic": 0.5}, {"compute": Compute("cpu", "bf16", True, 1)}],
+)
+def test_other_augmentation_finds_no_old_view(tiny_set, folder, settings):  # noqa: F811
+    cache_of(tiny_set).view(0, True)
+    other = cache_of(tiny_set, **settings)
+    other.view(0, True)
+    assert other.misses == 9 and len(list(folder.iterdir())) == 2
+
+
+def test_the_head_and_the_rate_do_not_matter_so_the_view_is_reused(tiny_set):  # noqa: F811
+    model = YOLO("yolov5n.yaml").model
+    cache_of(tiny_set, model).view(0, True)
+    with torch.no_grad():
+        model.model[24].m[0].weight += 1
+    again = cache_of(tiny_set, model, lr0=0.5, epochs=99)
+    again.view(0, True)
+    assert again.hits == 9
+
+
+def test_a_fill_that_dies_leaves_nothing(tiny_set, folder, monkeypatch):  # noqa: F811
+    cache = cache_of(tiny_set)
+    whole = cache.loader.view
+
+    def dying(number, mosaic):
+        yield next(iter(whole(number, mosaic)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache.loader, "view", dying)
+    with pytest.raises(KeyboardInterrupt):
+        cache.view(0, True)
+    assert list(folder.iterdir()) == []
+
+
+def test_two_that_fill_the_same_view_agree(tiny_set, folder):  # noqa: F811
+    caches = [cache_of(tiny_set, seed=0) for _ in range(2)]
+    caches[1].prefix = caches[0].prefix
+    threads = [threading.Thread(target=cache.view, args=(0, True)) for cache in caches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [f for f in folder.iterdir() if not f.name.startswith(".")] == list(folder.iterdir())
+    a, b = (cache.view(0, True) for cache in caches)
+    assert all(torch.equal(a.maps[layer], b.maps[layer]) for layer in a.maps)
+
+
+def test_the_budget_drops_what_was_used_longest_ago(tiny_set, folder, monkeypatch):  # noqa: F811
+    cache = cache_of(tiny_set)
+    cache.view(0, True)
+    (oldest,) = folder.iterdir()
+    os.utime(oldest, (1, 1))
+    monkeypatch.setattr(prefix_cache, "BUDGET", int(1.5 * sum(f.stat().st_size for f in oldest.iterdir())))
+    cache.view(1, True)
+    assert not oldest.exists() and len(list(folder.iterdir())) == 1
+
+
+def test_a_full_disk_is_a_sentence(tiny_set, monkeypatch):  # noqa: F811
+    cache = cache_of(tiny_set)
+    monkeypatch.setattr(prefix_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(UserError, match="views=0"):
+        cache.view(0, True)
+
+
+@pytest.mark.parametrize(
+    ("views", "seen"),
+    [(0, [0, 1, 2, 3, 4, 5, 6]), (1, [0, 0, 0, 0, 4, 4, 4]), (2, [0, 1, 0, 1, 4, 5, 4]), (3, [0, 1, 2, 0, 4, 5, 6])],
+)
+def test_epochs_cycle_through_the_views(views, seen):
+    config = TrainConfig(epochs=7, close_mosaic=3, views=views)
+    assert [view_of(config, epoch) for epoch in range(7)] == seen
+
+
+def test_as_many_views_as_epochs_are_refused(tiny_set, tmp_path):  # noqa: F811
+    with pytest.raises(UserError, match="views=3 would each be seen once"):
+        train(tiny_set, tmp_path, freeze=10, views=3)
+
+
+def test_a_cached_run_resumes_to_the_same_bytes_across_a_thaw(tiny_set, tmp_path):  # noqa: F811
+    settings = {"freeze": [(3, 10), (1, None)], "epochs": 4, "views": 1, "close_mosaic": 1}
+    whole = weights(train(tiny_set, tmp_path, name="whole", **settings)[1])
+
+    def kill(event, info):
+        if event == "batch" and (info["epoch"], info["batch"]) == (2, 1):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(tiny_set, tmp_path, name="killed", listeners=[kill], **settings)
+    resumed = weights(resume(tmp_path / "killed", listeners=[])[1])
+    for key, value in whole["state_dict"].items():
+        assert torch.equal(resumed["state_dict"][key], value)

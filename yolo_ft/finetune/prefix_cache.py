@@ -1,0 +1,159 @@
+"""A frozen prefix costs nothing twice: its outputs are computed once per image and augmentation view, then reused.
+
+With `views=K` the epochs cycle through K augmentations of every image, each a pure function of (seed, view, image),
+so layers 0..k-1 of a frozen network see the same pixels again and their outputs can be kept. Only what the layers
+above read of them is stored: for `freeze=10` layers 4, 6 and 9. Lesson 02 has the arithmetic, Lesson 05 the seconds.
+
+A view is a folder of memory-mapped files, named by the hash of everything that its content depends on: a stale one
+cannot be found. A folder appears only when it is complete, so what a killed process left behind is never read, and
+two processes that fill the same view end with one of two equal folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from yolo_ft.core.errors import UserError
+from yolo_ft.data.loader import TrainLoader
+from yolo_ft.finetune.compute import Compute
+from yolo_ft.finetune.downloads import cache_folder
+from yolo_ft.models import Detector
+
+BUDGET = 4 * 2**30  # bytes of all views on this machine; those not used for longest go first
+# the settings that decide what an augmented image looks like
+AUGMENTATION = (
+    *("imgsz", "seed", "mosaic", "mixup", "degrees", "translate", "scale", "shear", "perspective"),
+    *("hsv_h", "hsv_s", "hsv_v", "flipud", "fliplr"),
+)
+
+
+class Prefix:
+    """Layers 0..depth-1 of a model, weights and statistics fixed, run without gradients.
+
+    Images always pass in groups of `group` (the last one is filled up), because the rounding of a convolution may
+    depend on how many images share it: so cached and fresh outputs are the same bits.
+    """
+
+    def __init__(self, model: Detector, depth: int, compute: Compute, group: int):
+        self.model, self.depth, self.compute, self.group = model, depth, compute, group
+        self.needed = sorted({s for layer in model.layers[depth:] for s in layer.source if s < depth})
+
+    def arrange(self, x: torch.Tensor) -> torch.Tensor:
+        """A stored output on the device, in the layout that the network computes in."""
+        layout = torch.channels_last if self.compute.channels_last else torch.contiguous_format
+        return x.to(self.compute.device).contiguous(memory_format=layout)
+
+    @torch.no_grad()
+    def __call__(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
+        """uint8 (b, 3, h, w), b <= group -> {layer: (b, c, h, w)} for every layer that the suffix reads."""
+        count = len(images)
+        outputs = {-1: self.compute.images(images[torch.arange(self.group) % count])}
+        with self.compute.autocast():
+            outputs[self.depth - 1] = self.model.run_layers(outputs, 0, self.depth)
+        return {layer: self.arrange(outputs[layer][:count]) for layer in self.needed}
+
+    def digest(self) -> str:
+        """SHA-256 over the weights, the statistics, and how they are computed with."""
+        about = [self.depth, self.group, self.compute.to_dict(), torch.__version__]
+        digest = hashlib.sha256(json.dumps(about).encode())
+        for layer in self.model.layers[: self.depth]:
+            for tensor in layer.module.state_dict().values():
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass
+class View:
+    """One augmentation of a data set, by its indices: `maps` {layer: (n, h, w, c)}, `targets` one (t, 6) per image."""
+
+    maps: dict[int, torch.Tensor]
+    targets: list[torch.Tensor]
+
+    def batch(self, indices: Sequence[int]) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
+        """({layer: (b, c, h, w)}, targets (t, 6)) of these images; column 0 is the image's place among them."""
+        rows = torch.tensor(indices)
+        outputs = {layer: maps.index_select(0, rows).permute(0, 3, 1, 2) for layer, maps in self.maps.items()}
+        targets = [self.targets[index].clone() for index in indices]
+        for place, own in enumerate(targets):
+            own[:, 0] = place
+        return outputs, torch.cat(targets)
+
+
+class PrefixCache:
+    """The views of one training set behind one prefix. `hits` and `misses` count images, `bytes` what was stored."""
+
+    def __init__(self, prefix: Prefix, loader: TrainLoader):
+        self.prefix, self.loader = prefix, loader
+        self.about = [prefix.digest(), loader.dataset.digest, {k: getattr(loader.config, k) for k in AUGMENTATION}]
+        self.root = cache_folder() / "prefix"
+        self.hits = self.misses = self.bytes = 0
+
+    def view(self, number: int, mosaic: bool) -> View:
+        """View `number`, read where it exists, else computed and stored. `UserError` when the disk is full."""
+        name = hashlib.sha256(json.dumps([self.about, number, mosaic]).encode()).hexdigest()[:32]
+        folder = self.root / name
+        if not folder.is_dir():
+            self._fill(folder, number, mosaic)
+            self.misses += len(self.loader.dataset)
+        else:
+            self.hits += len(self.loader.dataset)
+        os.utime(folder)  # used now: `_make_room` drops the others first
+        return self._open(folder)
+
+    def _fill(self, folder: Path, number: int, mosaic: bool) -> None:
+        """Compute a view into an unfinished folder and move it into place."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        count, start, maps, targets = len(self.loader.dataset), 0, {}, []
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".unfinished-") as unfinished:
+            for batch in self.loader.view(number, mosaic):
+                for layer, x in self.prefix(batch.images).items():
+                    if layer not in maps:
+                        shape = (count, x.shape[2], x.shape[3], x.shape[1])
+                        maps[layer] = self._new_map(Path(unfinished) / f"{layer}.map", shape, x.dtype)
+                    maps[layer][start : start + len(batch)] = x.permute(0, 2, 3, 1).cpu()
+                targets += [batch.targets[batch.targets[:, 0] == i] for i in range(len(batch))]
+                start += len(batch)
+            shapes = {layer: (tuple(x.shape), str(x.dtype).removeprefix("torch.")) for layer, x in maps.items()}
+            torch.save({"maps": shapes, "targets": targets}, Path(unfinished) / "view.pt")
+            self.bytes += sum(x.nbytes for x in maps.values())
+            maps.clear()  # Windows does not move files that are mapped
+            try:
+                os.replace(unfinished, folder)
+                Path(unfinished).mkdir()  # what the context manager expects to remove
+            except OSError:
+                if not folder.is_dir():  # else another process was faster, with the same bytes
+                    raise
+
+    def _new_map(self, path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        size = torch.Size(shape).numel() * dtype.itemsize
+        self._make_room(size)
+        if shutil.disk_usage(self.root).free < size:
+            raise UserError(f"{self.root} has no room for {size / 2**20:.0f} MiB of cached outputs: use views=0.")
+        return torch.from_file(str(path), shared=True, size=torch.Size(shape).numel(), dtype=dtype).view(shape)
+
+    def _make_room(self, size: int) -> None:
+        """Drop the views used longest ago until `size` more bytes fit into the budget."""
+        views = sorted((f for f in self.root.iterdir() if not f.name.startswith(".")), key=lambda f: f.stat().st_mtime)
+        used = {view: sum(file.stat().st_size for file in view.iterdir()) for view in views}
+        while views and sum(used[view] for view in views) + size > BUDGET:
+            shutil.rmtree(views.pop(0), ignore_errors=True)
+
+    @staticmethod
+    def _open(folder: Path) -> View:
+        content = torch.load(folder / "view.pt", weights_only=True)
+        maps = {
+            layer: torch.from_file(
+                str(folder / f"{layer}.map"), shared=True, size=torch.Size(shape).numel(), dtype=getattr(torch, dtype)
+            ).view(shape)
+            for layer, (shape, dtype) in content["maps"].items()
+        }
+        return View(maps, content["targets"])
