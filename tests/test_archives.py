@@ -96,11 +96,12 @@ def test_tensor_sizes_are_checked_against_the_file(tmp_path, data):
 def test_zip_bombs_are_refused(tmp_path, nano):
     path = save_checkpoint(tmp_path / "x.pt", nano)
     data = bytearray(path.read_bytes())
-    entry = data.rindex(b"PK\x01\x02")  # the directory's last entry: claim 2 GiB for both sizes
-    data[entry + 20 : entry + 28] = (2**31 - 1).to_bytes(4, "little") * 2
-    path.write_bytes(data)
-    with pytest.raises(UserError, match="oversized"):
-        load_checkpoint(path)
+    entry = data.rindex(b"PK\x01\x02")  # the directory's last entry: bytes 20-27 are its two sizes
+    for start, sentence in ((24, "compressed zip members"), (20, "oversized")):
+        data[entry + start : entry + 28] = (2**31 - 1).to_bytes(4, "little") * ((28 - start) // 4)
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=sentence):
+            load_checkpoint(path)
     with pytest.warns(UserWarning, match="Duplicate name"):
         doubled = rewrite(save_checkpoint(path, nano), extra={"archive/data.pkl": b"}."})
     with pytest.raises(UserError, match="doubled|not a PyTorch"):

@@ -168,7 +168,10 @@ def test_interruption_and_warnings(monkeypatch, capsys):
     monkeypatch.setattr(cli.commands, "val", interrupted)
     assert main(["val", "--data", "cells"]) == 130
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["warning: freezing random weights", "yolo-ft: stopped by the keyboard; what was finished is kept."]
+    assert lines == [
+        "warning: freezing random weights",
+        "yolo-ft: stopped by the keyboard; what was finished is kept, and can be continued.",
+    ]
 
 
 def test_resume(monkeypatch, capsys):

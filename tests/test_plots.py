@@ -35,7 +35,8 @@ FIGURES = {
     "depth_chart": lambda: plots.depth_chart(DEPTHS, {"share": "frozen", "kept": "bytes"}, 1, 40, "t"),
     "loss_curves": lambda: plots.loss_curves({"none": HISTORY, "freeze 10": HISTORY}, "t"),
     "training_figure": lambda: plots.training_figure([(0.5, 3.0), (1, 2.0)], [(1, 0.4)], 2),
-    "pr_curves": lambda: plots.pr_curves({"RBC": CURVE, "WBC": CURVE}, "t", (0.5, 0.75)),
+    "pr_curves": lambda: plots.pr_curves({"RBC": CURVE, "WBC": CURVE}, "t", {"WBC": (0.5, 0.75)}),
+    "answering_cells": lambda: plots.answering_cells(IMAGE, (0.5, 0.5, 0.2, 0.4), {"P3": (3, 4, [(1, 2)])}, "t"),
     "draw_boxes": lambda: pictures.draw_boxes(IMAGE, TRUTH, FOUND, {0: "RBC", 1: "WBC"}, "t"),
     "tile_grid": lambda: pictures.tile_grid({"a": np.random.rand(16, 6, 6, 3), "b": np.random.rand(8, 5, 5)}),
 }
@@ -86,9 +87,10 @@ def test_stage_bars_add_up_and_label_only_what_has_room():
 
 
 def test_saving_chart_counts_from_nothing_frozen():
-    left, right = plots.saving_chart({"n": SAVINGS}).axes
+    left, right = plots.saving_chart({"n": SAVINGS}, 1, 40).axes
     assert left.get_lines()[0].get_xydata().tolist() == [[0, 0], [1, 3]]
     assert right.get_lines()[0].get_xydata().tolist() == [[0, 0], [1, 75]]
+    assert right.get_lines()[1].get_xydata().tolist() == [[1, 40]]
 
 
 def test_the_guess_is_drawn_only_when_there_is_one():
@@ -113,6 +115,21 @@ def test_boxes_are_drawn_where_they_are():
     assert truth.get_bbox().extents.tolist() == [2, 3, 12, 20]
     assert found.get_bbox().extents.tolist() == [3, 3, 12, 19]
     assert truth.get_linestyle() != found.get_linestyle()
+
+
+def test_answering_cells_lie_in_units_of_cells():
+    levels = {"P3": (3, 4, [(1, 2), (0, 2)]), "P4": (1, 2, [])}
+    left, right = plots.answering_cells(IMAGE, (0.5, 0.5, 0.25, 1 / 3), levels).axes
+    assert [patch.get_bbox().extents.tolist() for patch in left.patches[:2]] == [[2, 1, 3, 2], [2, 0, 3, 1]]
+    assert left.patches[2].get_bbox().extents.tolist() == pytest.approx([1.5, 1, 2.5, 2])
+    assert len(right.patches) == 1  # the object alone
+
+
+def test_points_on_the_curves_belong_to_their_classes():
+    ax = plots.pr_curves({"RBC": CURVE, "WBC": CURVE}, points={"WBC": (0.5, 0.75), "absent": (0, 0)}).axes[0]
+    *lines, point = ax.get_lines()
+    assert len(lines) == 2 and point.get_xydata().tolist() == [[0.5, 0.75]]
+    assert (point.get_color(), point.get_marker()) == (lines[1].get_color(), lines[1].get_marker())
 
 
 def test_panels_make_one_picture_per_image():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from types import SimpleNamespace
 
 import ipywidgets
 import numpy as np
@@ -21,6 +22,7 @@ KEYBOARD = (ipywidgets.Text, ipywidgets.Dropdown, ipywidgets.IntSlider, ipywidge
 NAMES = {0: "RBC", 1: "WBC"}
 IMAGE = np.full((24, 40, 3), 128, np.uint8)
 TRUTH = Target(np.array([[0, 0, 10, 20], [20, 0, 30, 20]]), np.array([0, 1]))
+CURVES = {name: SimpleNamespace(recall=np.linspace(0, 1, 3), precision=np.ones(3)) for name in NAMES.values()}
 RIGHT, LOOSE, NOWHERE = [0, 0, 10, 20], [0, 0, 10, 12], [30, 20, 40, 24]
 
 
@@ -148,6 +150,17 @@ def test_mistake_view_names_image_and_counts():
     assert told == "Rank 1 of 2, image 1: 2 of 2 objects missed, 0 false detections at confidence 0.25."
 
 
+def test_threshold_view_counts_over_images_and_marks_every_class():
+    truths, detections = [TRUTH, Target()], [found((RIGHT, 0.9, 0)), found((NOWHERE, 0.6, 1), (RIGHT, 0.2, 1))]
+    figure, told = widgets.threshold_view(CURVES, truths, detections, 0.5, NAMES)
+    assert told == "Confidence 0.50: 2 boxes, 1 of them right, for 2 objects; precision 0.50, recall 0.50, F1 0.50."
+    points = [line.get_xydata().tolist() for line in figure.axes[0].get_lines()[2:]]
+    assert points == [[[1.0, 1.0]], [[0.0, 0.0]]]
+    assert widgets.threshold_view(CURVES, truths, detections, 0.95, NAMES)[1].endswith(
+        "0 of them right, for 2 objects."
+    )
+
+
 def test_seed_view_keeps_the_seeds_that_are_asked_for():
     assert widgets.seed_view(comparison(), [0, 2])[1].count("-0.050") == 2
     assert "interval" in widgets.seed_view(comparison(5), range(5))[1]
@@ -161,6 +174,10 @@ WIDGETS = {
     "mistake_browser": (
         lambda: widgets.mistake_browser([IMAGE] * 2, [TRUTH] * 2, [found((RIGHT, 0.5, 0)), found()], NAMES),
         {0: 2, 1: 0.8},
+    ),
+    "threshold_slider": (
+        lambda: widgets.threshold_slider(CURVES, [TRUTH], [found((RIGHT, 0.5, 0))], NAMES),
+        {0: 0.8},
     ),
     "seed_toggles": (lambda: widgets.seed_toggles(comparison()), {0: False}),
 }

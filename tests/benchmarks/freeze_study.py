@@ -135,10 +135,12 @@ def make(options: argparse.Namespace) -> bool:
             raise SystemExit("Stopped: the same command goes on from here.") from None
 
 
-def export(work: Path, out: Path) -> int:
-    """Copy the text files of every finished run from `work` to `out`, and write what the study was made with."""
+def export(work: Path, out: Path, about: dict) -> int:
+    """Copy the text files of every finished run from `work` to `out`, beside `about`; returns how many runs."""
     private = [str(Path.home()), str(work.resolve()), str(ROOT)]
     finished = sorted(path.parent for path in (work / "runs").glob(f"*/{SUMMARY}"))
+    if not finished:
+        raise UserError(f"There is no finished run in {work / 'runs'}.")
     for folder in finished:
         (out / folder.name).mkdir(parents=True, exist_ok=True)
         for name in (CONFIG, ENVIRONMENT, RESULTS, SUMMARY):
@@ -146,13 +148,17 @@ def export(work: Path, out: Path) -> int:
             if told := [path for path in private if len(path) > 1 and path in text]:
                 raise UserError(f"{folder / name} names a place of this machine ({told[0]}): it is not recorded.")
             (out / folder.name / name).write_text(text, encoding="utf-8", newline="\n")
-    about = {
-        "command": "python tests/benchmarks/freeze_study.py --data path/to/" + Run(finished[0]).summary["data"],
+    (out / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    return len(finished)
+
+
+def origin(data: str) -> dict:
+    """What the study was made with, apart from what every run says of itself."""
+    return {
+        "command": f"python tests/benchmarks/freeze_study.py --data path/to/{Path(data).resolve().name}",
         "weights": load_checkpoint(DEFAULT_WEIGHTS).metadata,
         "weights_sha256": hashlib.sha256(DEFAULT_WEIGHTS.read_bytes()).hexdigest(),
     }
-    (out / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-    return len(finished)
 
 
 def table(comparison: Comparison) -> str:
@@ -184,7 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.data is None:
                 raise UserError("Give --data, a folder that holds a data.yaml (or cells), or --table.")
             complete = make(options)
-            print(f"{export(options.work, options.out)} runs recorded in {options.out}", file=sys.stderr)
+            count = export(options.work, options.out, origin(options.data))
+            print(f"{count} runs recorded in {options.out}", file=sys.stderr)
         print(table(compare(options.out)))
     except UserError as error:
         print(error, file=sys.stderr)

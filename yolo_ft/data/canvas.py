@@ -31,7 +31,8 @@ class Dice:
         self._stream, self._blocks, self._values = stream, 0, iter(())
 
     def _next(self) -> int:
-        for value in self._values:
+        value = next(self._values, None)
+        if value is not None:
             return value
         start = self._blocks * _BLOCK
         self._blocks += 1

@@ -57,13 +57,17 @@ class Combination:
             for name in ("state", "error", "seconds", "results"):
                 setattr(self, name, record[name])
 
+    def refuse_foreign_files(self) -> None:
+        """Raise UserError where the folder holds files that no earlier run put there: running would delete them."""
+        if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / RECORD).exists():
+            raise UserError(f"{self.folder} holds files of yours; give another folder with --out.")
+
     def prepare(self, timeout: float | None) -> None:
-        """An empty folder with the record that the process reads. UserError where the folder holds anything else."""
-        if self.folder.exists() and any(self.folder.iterdir()):
-            if not (self.folder / RECORD).exists():
-                raise UserError(f"{self.folder} holds files of yours; give another folder with --out.")
+        """An empty folder with the record that the process reads."""
+        self.refuse_foreign_files()
+        if self.folder.exists():
             shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True)
         self.record("running", timeout=timeout)
 
     def record(self, state: str, error: str = "", seconds: float = 0.0, timeout: float | None = None) -> None:

@@ -1,14 +1,15 @@
-"""The figure of a comparison: accuracy against what it cost. Data in, matplotlib Figure out."""
+"""The figures of a comparison: accuracy against cost, differences by seed. Data in, matplotlib Figure out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from yolo_ft.report.plots import BLACK, COLORS, FONT, MARKERS, canvas, label
+from yolo_ft.report.plots import BLACK, COLORS, FONT, MARKERS, canvas, label, mark_guess
 
 METRICS = {
     "map50": "mAP50",
@@ -51,6 +52,30 @@ def plot_comparison(table: pd.DataFrame, x: Sequence[str], metric: str, star: Ma
         ax.set_ylim(0, _end([*table[metric], *([star[metric]] if star else [])]) / unit)
         label(ax, axis, name if ax is axes[0, 0] else "")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(x), fontsize=FONT)
+    return figure
+
+
+def paired_chart(paired: pd.DataFrame, x: str = "", guess: float | None = None) -> Figure:
+    """Differences from a baseline, one row per arm: every seed its own mark, mean and 95 % interval where there are.
+
+    `paired` is what `Comparison.paired` returns; `guess` is the reader's difference for the first row.
+    """
+    figure, axes = canvas(9, 1.8 + 0.7 * len(paired))
+    ax = axes[0, 0]
+    places = np.arange(len(paired))
+    for k, seed in enumerate(name for name in paired.columns if name.startswith("seed ")):
+        style = {"color": COLORS[k % 7], "marker": MARKERS[k % 7], "linestyle": ""}
+        ax.plot(paired[seed], places - 0.12, label=seed, markersize=8, alpha=0.8, markeredgecolor="white", **style)
+    if "mean" in paired:
+        below, above = paired["mean"] - paired["95 % low"], paired["95 % high"] - paired["mean"]
+        style = {"color": BLACK, "fmt": "|", "markersize": 14, "capsize": 5, "linewidth": 1.8}
+        ax.errorbar(paired["mean"], places + 0.2, xerr=[below, above], label="mean, 95 % interval", **style)
+    ax.axvline(0, color=BLACK, linewidth=1, linestyle=":")
+    mark_guess(ax, guess, 0)
+    ax.set_yticks(places, paired.index)
+    ax.set_ylim(len(paired) - 0.4, -0.6)
+    label(ax, x)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=FONT)
     return figure
 
 

@@ -72,7 +72,7 @@ _ROWS = (
             (list(range(11)), "Neither form does that: the number 10 means layers 0–9, the list [10] means layer 10."),
         ),
         (
-            "Compare the printed report of freeze(10) with that of freeze([0, 1, 5]).",
+            "Compare the printed report of freeze(10) with that of freeze([0, 3]).",
             "The brackets make it a list of layers instead of a count of layers.",
             "freeze([5]) would freeze layer 5 and nothing else.",
         ),

@@ -72,7 +72,7 @@ def execute(folder: Path) -> None:
             kernel_manager_class=own_kernel(),
         )
     except Exception as failure:  # a timeout and a dead kernel are no papermill errors
-        state, error = "failed", _sentence(failure, timeout)
+        state, error = "failed", reason(failure, timeout)
         print(f"{type(failure).__name__}: {failure}", file=sys.stderr)
     results = []
     if (folder / PARTIAL).exists():
@@ -82,17 +82,16 @@ def execute(folder: Path) -> None:
     write_json_atomic(folder / RECORD, record)
 
 
-def _sentence(failure: Exception, timeout: float | None) -> str:
-    """One line that says why a lesson failed."""
+def reason(failure: Exception, timeout: float | None) -> str:
+    """One line that says why a lesson failed; errors of papermill and nbclient name the cell's own error."""
     kind = type(failure).__name__
-    if kind == "PapermillExecutionError":
-        message = str(failure.evalue).strip().splitlines() or [""]
-        return f"cell [{failure.exec_count}]: {failure.ename}: {message[0]}"
     if kind == "CellTimeoutError":
-        return f"stopped after {timeout:g} s (--timeout)"
+        return f"stopped after {timeout:g} s"
     if kind == "DeadKernelError":
         return "the kernel died; it may have run out of memory"
-    return f"{kind}: {(str(failure).strip().splitlines() or [''])[0]}"
+    message = (str(getattr(failure, "evalue", failure)).strip().splitlines() or [""])[0]
+    count = getattr(failure, "exec_count", None)
+    return f"{f'cell [{count}]: ' if count else ''}{getattr(failure, 'ename', kind)}: {message}"
 
 
 if __name__ == "__main__":

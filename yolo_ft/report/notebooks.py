@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.report.combinations import Combination, plan_combinations
-from yolo_ft.report.notebook_process import LOG, PARTIAL, own_kernel
+from yolo_ft.report.notebook_process import LOG, PARTIAL, START_TIMEOUT, own_kernel
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-GRACE = 20  # seconds beyond its timeout that a process may take to store what it has
+GRACE = START_TIMEOUT + 60  # seconds beyond its timeout that a process may take to start, and to store what it has
 
 
 def run_notebooks(
@@ -47,10 +47,14 @@ def run_notebooks(
     for combination in combinations:
         combination.recall()
     queue = [c for c in combinations if c.state == "waiting" or (c.state == "failed" and retry_failed)]
+    for combination in queue:
+        combination.refuse_foreign_files()
     done = len(combinations) - len(queue)
+    print(f"{len(queue)} of {len(combinations)} combinations to run, {jobs} at once", flush=True)
+    if failed := sum(c.state == "failed" and not retry_failed for c in combinations):
+        print(f"{failed} failed before and will only run again with --retry-failed", flush=True)
     running: list[_Process] = []
     with tqdm(total=len(combinations), initial=done, unit="lesson", disable=None, leave=False) as bar:
-        print(f"{len(queue)} of {len(combinations)} combinations to run, {jobs} at once", flush=True)
         try:
             while queue or running:
                 while queue and len(running) < jobs:
@@ -61,15 +65,12 @@ def run_notebooks(
                     running.remove(process)
                     done += 1
                     bar.update()
-                    bar.write(f"[{done}/{len(combinations)}] {process.combination}: {_ending(process.combination)}")
+                    ended = process.combination
+                    bar.write(f"[{done}/{len(combinations)}] {ended}: {ended.state} after {ended.seconds:.0f} s")
         finally:
             for process in running:
                 process.kill()
     return combinations
-
-
-def _ending(combination: Combination) -> str:
-    return f"{combination.state} after {combination.seconds:.0f} s"
 
 
 class _Process:
@@ -78,14 +79,12 @@ class _Process:
     def __init__(self, combination: Combination, jobs: int, timeout: float | None) -> None:
         self.combination, self.timeout = combination, timeout
         combination.prepare(timeout)
-        threads = dict.fromkeys(THREAD_VARIABLES, str(max(1, _cores() // jobs)))
-        environment = {**os.environ, **threads, "PYTHONUTF8": "1"}
+        environment = {**os.environ, "PYTHONUTF8": "1"}
         environment.pop("MPLBACKEND", None)  # a backend chosen for scripts would make the figures vanish
-        own_group = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-            if sys.platform == "win32"
-            else {"start_new_session": True}
-        )
+        if jobs > 1:
+            environment |= dict.fromkeys(THREAD_VARIABLES, str(max(1, _cores() // jobs)))
+        windows = sys.platform == "win32"
+        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
         with (combination.folder / LOG).open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "yolo_ft.report.notebook_process", str(combination.folder)],
@@ -93,7 +92,7 @@ class _Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                **own_group,
+                **group,
             )
         self._start = time.monotonic()
 

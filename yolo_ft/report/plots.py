@@ -7,13 +7,15 @@ no backend and no global state is involved; `lessons.show` displays them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from yolo_ft.finetune.accounting import MIB
@@ -176,17 +178,21 @@ def depth_chart(
     return figure
 
 
-def saving_chart(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """What each depth saves of the memory kept for backward, in MiB and as a share: {network: its `depth_table`}."""
+def saving_chart(tables: Mapping[str, pd.DataFrame], depth: int | None = None, guess: float | None = None) -> Figure:
+    """What each depth saves of the memory kept for backward, in MiB and as a share: {network: its `depth_table`}.
+
+    `guess` is the reader's share, in per cent, at `depth`.
+    """
     figure, axes = canvas(10, 4.6, columns=2)
     left, right = axes[0]
     depths = {name: table["freeze"].tolist() for name, table in tables.items()}
     draw_lines(left, {n: (depths[n], (t["kept_bytes"].max() - t["kept_bytes"]) / MIB) for n, t in tables.items()})
     draw_lines(right, {n: (depths[n], 100 * (1 - t["kept_share"])) for n, t in tables.items()})
+    mark_guess(right, depth, guess)
     for ax, name in ((left, "memory saved (MiB per image)"), (right, "memory saved (% of its own)")):
         ax.xaxis.set_major_locator(MaxNLocator(13, integer=True))
         label(ax, "number of frozen layers", name)
-    _legend_outside(figure, left)
+    _legend_outside(figure, right)
     return figure
 
 
@@ -218,17 +224,52 @@ def training_figure(
     return figure
 
 
-def pr_curves(curves: Mapping[str, Any], title: str = "", point: tuple[float, float] | None = None) -> Figure:
+def pr_curves(
+    curves: Mapping[str, Any], title: str = "", points: Mapping[str, tuple[float, float]] | None = None
+) -> Figure:
     """Precision over recall, one line per class: {class: object with arrays `recall` and `precision`}.
 
-    `point` marks one (recall, precision), for example where a confidence slider stands.
+    `points`, {class: (recall, precision)}, are marked in the colours of the lines, for example where a confidence
+    slider stands.
     """
     figure, axes = canvas(6, 4.5)
     ax = axes[0, 0]
     draw_lines(ax, {name: (curve.recall, curve.precision) for name, curve in curves.items()})
-    if point is not None:
-        ax.plot(*[[value] for value in point], "X", color=BLACK, markersize=13, label="this confidence", zorder=5)
+    for k, name in enumerate(curves):
+        if points and name in points:
+            look = {"markersize": 14, "markeredgecolor": BLACK, "markeredgewidth": 1.5, "zorder": 5, "clip_on": False}
+            ax.plot(*[[value] for value in points[name]], MARKERS[k % 7], color=COLORS[k % 7], **look)
     ax.set_xlim(0, 1.02)
     ax.set_ylim(0, 1.05)
-    label(ax, "recall", "precision", title, "lower left")
+    label(ax, "recall", "precision", title)
+    if curves:
+        _legend_outside(figure, ax)
+    return figure
+
+
+def answering_cells(
+    image: np.ndarray,
+    box: Sequence[float],
+    levels: Mapping[str, tuple[int, int, Iterable[tuple[int, int]]]],
+    title: str = "",
+) -> Figure:
+    """One object on the grid of every level, the cells that answer for it hatched.
+
+    `image`: (h, w, 3); `box`: cx, cy, w, h as shares of it; `levels`: {title: (rows, columns, [(row, column), ...])}.
+    """
+    figure, axes = canvas(10, 3.9, columns=len(levels))
+    cx, cy, w, h = box
+    for ax, (name, (rows, columns, cells)) in zip(axes[0], levels.items(), strict=True):
+        ax.imshow(image, extent=(0, columns, rows, 0))
+        ax.hlines(range(rows + 1), 0, columns, color="white", linewidth=0.6)
+        ax.vlines(range(columns + 1), 0, rows, color="white", linewidth=0.6)
+        for row, column in cells:
+            look = {"facecolor": (*to_rgb(ORANGE), 0.45), "edgecolor": BLACK, "hatch": "///", "linewidth": 1.2}
+            ax.add_patch(Rectangle((column, row), 1, 1, **look))
+        corner = ((cx - w / 2) * columns, (cy - h / 2) * rows)
+        ax.add_patch(Rectangle(corner, w * columns, h * rows, fill=False, edgecolor=BLUE, linewidth=3))
+        ax.plot([cx * columns], [cy * rows], "o", color=BLUE, markeredgecolor="white", markersize=8)
+        ax.set(xticks=[], yticks=[])
+        label(ax, title=name)
+    figure.suptitle(title, fontsize=FONT + 1)
     return figure

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.files import write_text_atomic
-from yolo_ft.report.notebook_process import START_TIMEOUT, own_kernel
+from yolo_ft.report.notebook_process import START_TIMEOUT, own_kernel, reason
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -40,7 +40,7 @@ def refresh(path: Path) -> float:
     client_class = own_kernel()
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellControlSignal, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
     start = time.monotonic()
@@ -56,8 +56,8 @@ def refresh(path: Path) -> float:
         )
         try:
             client.execute(env=_environment(), stderr=subprocess.DEVNULL)  # a kernel logs on every start
-        except CellExecutionError as error:
-            raise UserError(f"{path.name} was not refreshed: {error.ename}: {error.evalue}") from None
+        except (CellControlSignal, DeadKernelError) as error:
+            raise UserError(f"{path.name} was not refreshed: {reason(error, CELL_TIMEOUT)}") from None
     write_text_atomic(path, nbformat.writes(clean(notebook)).rstrip("\n") + "\n")
     return time.monotonic() - start
 

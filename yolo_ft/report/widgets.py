@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.finetune.accounting import MIB
+from yolo_ft.finetune.metrics import Curve
 from yolo_ft.report import plots
 from yolo_ft.report.comparison import Comparison
 from yolo_ft.report.lessons import png
@@ -144,6 +145,44 @@ def confidence_slider(
     settings = {"min": 0.05, "max": 0.95, "step": 0.05, "value": start, "continuous_update": False}
     controls = {"confidence": _wide(ipywidgets.FloatSlider, description="confidence", **settings)}
     return explorer(controls, lambda confidence: confidence_view(image, truth, detections, confidence, names))
+
+
+# Lesson 04: the same slider over a whole data set
+
+
+def threshold_view(
+    curves: Mapping[str, Curve],
+    truths: Sequence[Target],
+    detections: Sequence[Detections],
+    confidence: float,
+    names: Mapping[int, str],
+) -> tuple[Figure, str]:
+    """Where a confidence stands on the precision-recall curve of each class, and the counts over all images.
+
+    `curves` as `Metrics.curves`, with one entry for every class that has objects.
+    """
+    counts = {name: np.zeros(3, int) for name in names.values()}  # objects, boxes, right boxes (IoU 0.5)
+    for truth, found in zip(truths, detections, strict=True):
+        kept = found.above(confidence)
+        right = ~find_mistakes(truth, kept).false
+        for index, name in names.items():
+            mine = kept.labels == index
+            counts[name] += [(truth.labels == index).sum(), mine.sum(), right[mine].sum()]
+    points = {n: (right / objects, right / boxes) for n, (objects, boxes, right) in counts.items() if objects and boxes}
+    objects, boxes, right = sum(counts.values())
+    told = f"Confidence {confidence:.2f}: {boxes} boxes, {right} of them right, for {objects} objects"
+    if boxes and objects:
+        told += f"; precision {right / boxes:.2f}, recall {right / objects:.2f}, F1 {2 * right / (boxes + objects):.2f}"
+    return plots.pr_curves(curves, f"confidence ≥ {confidence:.2f}", points), f"{told}."
+
+
+def threshold_slider(
+    curves: Mapping[str, Curve], truths: Sequence[Target], detections: Sequence[Detections], names: Mapping[int, str]
+) -> ipywidgets.VBox:
+    """A slider over the confidence: a mark runs along the precision-recall curve of every class. Lesson 04."""
+    settings = {"min": 0.05, "max": 0.95, "step": 0.05, "value": 0.25, "continuous_update": False}
+    controls = {"confidence": _wide(ipywidgets.FloatSlider, description="confidence", **settings)}
+    return explorer(controls, lambda confidence: threshold_view(curves, truths, detections, confidence, names))
 
 
 # Lesson 04: the browser of mistakes

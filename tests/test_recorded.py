@@ -1,0 +1,106 @@
+"""Recorded studies, and the command that makes the one of lesson 05: what it runs, resumes, copies and refuses."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from benchmarks import freeze_study
+from test_comparison import write_run
+
+from yolo_ft.core.errors import UserError
+from yolo_ft.finetune.comparison import SEEDS_FOR_A_CLAIM
+from yolo_ft.report import recorded as home
+from yolo_ft.report.comparison import compare
+from yolo_ft.report.parameters import read_parameters
+from yolo_ft.report.recorded import ABOUT, recorded
+
+STUDIES = sorted(path.parent for path in Path(home.__file__).parent.glob(f"*/{ABOUT}"))
+TEXT = {"config.yaml", "environment.json", "results.csv", "summary.json"}
+SETTINGS = {"imgsz": 320, "batch": 16, "val_every": 5, "data": "bccd"}
+
+
+def test_an_unknown_study_is_a_sentence():
+    with pytest.raises(UserError, match="no recorded study 'nothing'; there is"):
+        recorded("nothing")
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda path: path.name)
+def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
+    assert recorded(folder.name) == folder
+    runs = [path for path in folder.iterdir() if path.is_dir()]
+    assert all({file.name for file in run.iterdir()} == TEXT for run in runs)
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 2_000_000
+    comparison = compare(folder)
+    assert comparison.notes == () and not recwarn.list
+    assert (comparison.arms["seeds"] >= SEEDS_FOR_A_CLAIM).all()
+    assert {"command", "weights", "weights_sha256"} <= set(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+
+
+def test_a_run_is_one_command_that_names_no_place():
+    wanted = freeze_study.command("random-prefix", 3, "bccd", 25)
+    told = "train --data bccd --epochs 25 --imgsz 320 --batch 16 --val-every 5 --seed 3 --project runs"
+    assert " ".join(wanted) == f"{told} --name random-prefix-seed3 --weights yolov5n.yaml --freeze 10"
+
+
+def test_the_next_step_of_a_run(tmp_path):
+    folder, wanted = tmp_path / "none-seed0", ["train"]
+    step = partial(freeze_study.next_step, folder, wanted, 25, "bccd")
+    assert step() == wanted
+    folder.mkdir()
+    assert step() == wanted and not folder.exists()  # stopped in its first epoch
+    run = write_run(tmp_path, "none-seed0", config=SETTINGS)
+    (run.path / "weights" / "last.pt").touch()
+    assert step() is None
+    (run.path / "summary.json").unlink()
+    assert step() == ["train", "--resume", str(Path("runs", "none-seed0"))]
+    run.write_config({**run.config, "epochs": 3})
+    with pytest.raises(UserError, match="other settings"):
+        step()
+
+
+def test_export_copies_text_only_and_refuses_a_place_of_this_machine(tmp_path):
+    work, out = tmp_path / "work", tmp_path / "out"
+    with pytest.raises(UserError, match="no finished run"):
+        freeze_study.export(work, out, {})
+    run = write_run(work / "runs", "none-seed0")
+    (run.path / "weights" / "last.pt").touch()
+    write_run(work / "runs", "killed").path.joinpath("summary.json").unlink()
+    assert freeze_study.export(work, out, {"command": "c"}) == 1
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {
+        ABOUT,
+        *(str(Path("none-seed0", name)) for name in TEXT),
+    }
+    run.write_config({"project": str(work.resolve())})
+    with pytest.raises(UserError, match="names a place"):
+        freeze_study.export(work, out, {})
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(5, "-0.100 (-0.100 to -0.100)"), (2, "-0.100 -0.100")])
+def test_table_has_one_row_per_arm_and_an_interval_from_five_seeds_on(tmp_path, seeds, told):
+    for seed in range(seeds):
+        write_run(tmp_path, f"none-seed{seed}", seed=seed, ap=0.5)
+        write_run(tmp_path, f"freeze10-seed{seed}", "10", seed=seed, ap=0.4)
+    head, line, none, ten = freeze_study.table(compare(tmp_path)).splitlines()
+    assert head.count("|") == line.count("|") == none.count("|") == ten.count("|") == 9
+    assert (
+        none
+        == f"| freeze none, packaged weights | 0.800 | 0.500 | {' '.join(['0.500'] * seeds)} | 100 | 90 | 1000 |  |"
+    )
+    assert ten.startswith("| freeze 10, packaged weights | 0.700 | 0.400 |") and ten.endswith(f"| {told} |")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--data", "no such folder"], ["--table", "--out", "nowhere"]])
+def test_a_mistake_is_a_sentence_and_exit_code_2(arguments, tmp_path, capsys):
+    assert freeze_study.main([*arguments, "--work", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_guides_experiment_fits_the_lesson(repository):
+    lesson = nbformat.read(repository / "notebooks" / "05_comparing_runs.ipynb", as_version=4)
+    declared = read_parameters(lesson)
+    given = yaml.safe_load((repository / "tests" / "benchmarks" / "guide_voc.yaml").read_text(encoding="utf-8"))
+    assert set(given) == set(declared)
+    assert {name: declared[name].convert(value) for name, value in given.items()} == given
