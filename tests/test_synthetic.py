@@ -26,8 +26,8 @@ from yolo_ft.data.smear import (
 )
 from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, cells, draw_cells, fingerprint
 
-FIRST_EIGHT = "3374ab6626dd78be815633544ba32df733c5d4cbcb721890618480a19966e3ef"
-ODD_SIZE = "145aec67648c4b8cdbbfd376a41d283a85089043ce45c7d94216ce11a7605b08"
+FIRST_EIGHT = "66ebcb66f7001fdb0cc32d780f732deddef048d87f359d5f2a1b87b67cbc5d85"
+ODD_SIZE = "b44d8b78a3c42277c66313f7dc8145812eefb5a0c3adb5e4a056e654a18f44aa"
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,8 @@ def card(run: Run, images: dict, metrics, path: Path) -> str:
     """The model card as Markdown."""
     summary, environment = run.summary, run.environment
     table = metrics.per_class[metrics.per_class["instances"] > 0].sort_values("ap50", ascending=False)
-    rows = [f"| {name} | {row.instances} | {row.ap50:.3f} | {row.ap50_95:.3f} |" for name, row in table.iterrows()]
+    rows = [f"| {name} | {row.instances:.0f} | {row.ap50:.3f} | {row.ap50_95:.3f} |" for name, row in table.iterrows()]
+    machine = f"{environment['processor']}, threads: {environment['threads']}, {summary['precision_mode']}"
     shown = " ".join(command("coco/data.yaml", "runs", "pretrain"))
     return f"""# The packaged checkpoint: YOLOv5n
 
@@ -81,9 +82,8 @@ photographs, where the official weights saw 118,000 and more.
   licences of their own and none is in this repository); {images["val"]} others are held out for the table below.
 - **Recipe**: `{shown}`,
   then `python tests/benchmarks/pretrain.py` halves the precision and writes this card.
-- **Cost**: {summary["train_seconds"]:.0f} s of training at {summary["images_per_s"]:.0f} images/s on
-  {environment["threads"]} thread of an {environment["processor"]}, {summary["precision_mode"]}, with torch
-  {environment["torch"]}.
+- **Cost**: {summary["train_seconds"]:.0f} s of training at {summary["images_per_s"]:.0f} images/s
+  ({machine}).
 - **On the held-out photographs**, 320 px: mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map50_95:.3f}, precision
   {metrics.precision:.3f} and recall {metrics.recall:.3f} at confidence {metrics.confidence:.3f}.
 - **Limits**: weak on every class below, blind to most small objects. An accuracy after fine-tuning is one "with a

@@ -95,8 +95,8 @@ def _bump(x: np.ndarray, middle: float, reach: float) -> np.ndarray:
 def draw_red_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline, ghost: bool = False) -> None:
     """A biconcave disc with a lighter centre and a thin bright halo. A `ghost` (faded, no label) is much paler."""
     left, top, level, u, v = outline.field()
-    edge = outline.edge(dice.uniform(1.2, 2.6) * (2.0 if ghost else 1.0))
-    thick = stain.thickness * (dice.uniform(0.12, 0.4) if ghost else dice.middling(0.6, 1.35))
+    edge = outline.edge(dice.uniform(1.2, 2.6) * (1.5 if ghost else 1.0))
+    thick = stain.thickness * (dice.uniform(0.15, 0.6) if ghost else dice.middling(0.6, 1.35))
     rim, halo = dice.uniform(0.0, 0.35), dice.uniform(0.0, 0.18) * thick
     body = edge * (thick + rim * thick * _bump(_LEVELS, 0.82, 0.3)) - halo * _bump(_LEVELS, 1.24, 0.28)
     density = _look_up(body, level)
@@ -154,8 +154,8 @@ def draw_platelet(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline) ->
     left, top, level, _, _ = outline.field()
     fine = texture(4, dice, level.shape)
     ragged = level + fine * dice.uniform(0.1, 0.35)
-    strength = dice.middling(0.35, 1.2)
-    profile = outline.edge(dice.uniform(2.0, 4.5)) * (0.45 + 0.55 * _bump(_LEVELS, 0.0, 0.9))
+    strength = dice.middling(0.45, 1.3)
+    profile = outline.edge(dice.uniform(1.8, 3.8)) * (0.45 + 0.55 * _bump(_LEVELS, 0.0, 0.9))
     density = _look_up(profile, np.maximum(ragged, 0)) * (strength + 0.3 * fine)
     canvas.stain(left, top, np.maximum(density, 0), stain.platelet)
     canvas.label(left, top, ragged <= 1, PLATELET)

@@ -26,9 +26,9 @@ from yolo_ft.data.smear import (
 CELLS_NAMES = {0: "RBC", 1: "WBC", 2: "Platelets"}
 CELLS_SPLITS = {"train": range(0, 200), "val": range(1000, 1080), "test": range(2000, 2060)}
 CELLS_SHA256 = {  # of all images, boxes and labels; the recorded studies were made with these bytes
-    "train": "37d6cbfce63c82a2bb64dd9b04d8f6ba3f4c43ef341298b5889369409aabb951",
-    "val": "504c6399aa3c4bdde4e2883db5df77d17eea421f40771204b9cecc0fe5dce3d7",
-    "test": "70abd36c124719ace505990f0bc37b347256fe3757e2f35358afe6872fce5034",
+    "train": "3aa21bc1b6a8be1725a019b1fd15f08c6d672a43d8f0cf49a787635362a8b88b",
+    "val": "128169fc4c0955f3c3cb4e7e2241fef8f5c149952663f6a9beecf15e69c3d1ef",
+    "test": "d2046f36d7dcbb153bfa4ba553c4b9b0de2aa3c1aa7e994e829cd3ef2c6a1fb5",
 }
 VISIBLE = 0.5  # an object is labelled when at least this share of its pixels can be seen
 _FIELD = 320 * 240  # pixels for which the counts below are meant
@@ -52,20 +52,20 @@ def _red_cells(canvas: Canvas, dice: Dice, stain: Stain, away: list[Outline]) ->
     """Draw the red cells: alone, in contact, or in piles; few, usual or crowded; off the white cells' middles."""
     area = canvas.height * canvas.width / _FIELD
     pick = dice.uniform(0, 1)
-    mean = dice.uniform(3, 9) if pick < 0.15 else dice.uniform(13, 23) if pick < 0.75 else dice.uniform(24, 42)
-    size, piling, stretch = dice.middling(21, 27), dice.uniform(0.1, 0.65), dice.uniform(0.02, 0.3)
-    smear, ghosts = dice.direction(), dice.uniform(0, 0.2)
+    mean = dice.uniform(3, 10) if pick < 0.12 else dice.uniform(15, 28) if pick < 0.72 else dice.uniform(28, 48)
+    size, piling, stretch = dice.middling(21, 27), dice.uniform(0.15, 0.75), dice.uniform(0.02, 0.3)
+    smear, ghosts = dice.direction(), dice.uniform(0, 0.3)
     placed: list[Outline] = []
     for _ in range(_count(dice, mean, area)):
         for _ in range(6):
             if placed and dice.chance(piling):
                 friend, (dx, dy) = placed[dice.integer(0, len(placed) - 1)], dice.direction()
-                gap = size * dice.uniform(0.9, 2.0)
+                gap = size * dice.uniform(0.6, 1.9)
                 x, y = friend.x + gap * dx, friend.y + gap * dy
             else:
                 x, y = dice.uniform(-18, canvas.width + 18), dice.uniform(-18, canvas.height + 18)
             inside = -22 < x < canvas.width + 22 and -22 < y < canvas.height + 22
-            if inside and _apart(x, y, away, 0.7 * size, 1) and _apart(x, y, placed, 0.65 * size, 0):
+            if inside and _apart(x, y, away, 0.7 * size, 1) and _apart(x, y, placed, 0.5 * size, 0):
                 break
         else:
             continue
@@ -106,7 +106,7 @@ def _platelets(canvas: Canvas, dice: Dice, stain: Stain) -> None:
             x, y = x + dice.uniform(10, 20) * dx, y + dice.uniform(10, 20) * dy
         else:
             x, y = dice.uniform(2, canvas.width - 2), dice.uniform(2, canvas.height - 2)
-        a = dice.middling(6, 13)
+        a = dice.middling(7, 13.5)
         outline = Outline(x, y, a, a * dice.uniform(0.65, 1.0), dice.direction(), corners=dice.uniform(-0.1, 0.1))
         draw_platelet(canvas, dice, stain, outline)
 

@@ -57,10 +57,10 @@ def write_yaml_atomic(path: str | Path, value: Mapping) -> None:
 
 def plain(value: Any) -> Any:
     """`value` made of dicts, lists, strings, numbers, booleans and None only; paths become text, tuples lists."""
+    if isinstance(value, np.generic | np.ndarray):  # first: np.float64 is a float too
+        return value.tolist()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
     if isinstance(value, Mapping):
         return {key if isinstance(key, int | str) else str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):

@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import torch
 
-PACKAGES = ("yolo-ft", "torch", "torchvision", "numpy", "faster-coco-eval")
+from yolo_ft import __version__
+
+PACKAGES = ("torch", "torchvision", "numpy", "faster-coco-eval")
 MEGABYTE = 1e6
 
 
@@ -26,7 +28,8 @@ def environment(device: str | torch.device = "cpu", data_digest: str | None = No
     device = torch.device(device)
     return {
         "python": platform.python_version(),
-        **{package: _version(package) for package in PACKAGES},
+        "yolo-ft": __version__,
+        **{package: importlib.metadata.version(package) for package in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
         "cores": psutil.cpu_count(logical=False),
@@ -65,14 +68,6 @@ def git_commit() -> str | None:
     if not commit:
         return None
     return commit + ("-dirty" if _output(["git", "status", "--porcelain", "--untracked-files=no"]) else "")
-
-
-def _version(package: str) -> str | None:
-    """The installed version, None for a package that runs from a plain checkout."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _output(command: list[str]) -> str:
