@@ -83,6 +83,14 @@ def test_freeze_before_train_stays_and_train_adds_to_it(tiny_set, tmp_path):  # 
         torch.equal(v, before[k]) for k, v in model.model.state_dict().items() if k.startswith(f"model.{i}.")
     )]  # fmt: skip
     assert same == [0, 1, 11, 12, 15, 16, 19, 22, 23]  # the frozen layers, and those without tensors
+    frozen = {int(n.split(".")[1]) for n, p in model.model.named_parameters() if not p.requires_grad}
+    assert frozen == {0, 1}  # the freeze of the run ended with it, the user's own did not
+
+
+def test_a_trained_object_says_where_its_weights_come_from(tiny_set, tmp_path):  # noqa: F811
+    model, first = train(tiny_set, tmp_path, epochs=1)
+    second = train(tiny_set, tmp_path, model=model, epochs=1)[1]
+    assert first.summary["weights"] == "yolov5n.yaml" and second.summary["weights"] == str(first.weights("best"))
 
 
 def test_evaluate_and_val_agree(tiny_set):  # noqa: F811

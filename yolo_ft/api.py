@@ -84,7 +84,8 @@ class YOLO:
         """Fine-tune on `data` and return the run; afterwards this object holds the best averaged weights.
 
         The head is fitted to the data's classes: rows of classes with the same name are kept, others start fresh.
-        `freeze` (a selection, or phases such as [(5, "backbone"), (20, None)]) adds to what is frozen already.
+        `freeze` (a selection, or phases such as [(5, "backbone"), (20, None)]) adds to what is frozen already and ends
+        with the run.
         `hyp` names a YOLOv5 hyper-parameter file; further `settings` are those of `TrainConfig` and override it.
         Raises `UserError` for what cannot work. Lesson 03.
         """
@@ -97,9 +98,10 @@ class YOLO:
         )
         seed_everything(config.seed)
         self.model = fit_head(self.model, train_set.names, reference=config.transfer_mode == "reference")
-        return fitting.fit(
-            self.model, train_set, val_set, config, [default_listener()] if listeners is None else listeners
-        )
+        listeners = [default_listener()] if listeners is None else listeners
+        run = fitting.fit(self.model, train_set, val_set, config, listeners)
+        self.weights = str(run.weights("best"))
+        return run
 
     def val(self, data: str | Path | Dataset, split: str = "val", imgsz: int = 320, batch: int = 16) -> Metrics:
         """mAP50, mAP50-95, per-class AP, precision and recall on a dataset. Lesson 04."""

@@ -101,6 +101,7 @@ class Trainer:
                 if self._stops_early(epoch):
                     stopped = "early"
                     break
+        apply_plan(self.model, self.kept_frozen)  # the freeze of a run ends with it
         self._load_best()
         self.run.write_summary(self.about | self.summary(stopped))
         self._tell("end", summary=self.run.summary)
