@@ -19,7 +19,7 @@ from yolo_ft.report.recorded import ABOUT, recorded
 
 STUDIES = sorted(path.parent for path in Path(home.__file__).parent.glob(f"*/{ABOUT}"))
 TEXT = {"config.yaml", "environment.json", "results.csv", "summary.json"}
-SETTINGS = {"imgsz": 320, "batch": 16, "val_every": 5, "data": "bccd"}
+SETTINGS = {"imgsz": 320, "batch": 16, "val_every": 5, "data": "bccd", "freeze_bn": "fixed"}
 
 
 def test_an_unknown_study_is_a_sentence():
@@ -40,14 +40,14 @@ def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
 
 
 def test_a_run_is_one_command_that_names_no_place():
-    wanted = freeze_study.command("random-prefix", 3, "bccd", 25)
+    wanted = freeze_study.command("official-freeze24", 3, "bccd", 25)
     told = "train --data bccd --epochs 25 --imgsz 320 --batch 16 --val-every 5 --seed 3 --project runs"
-    assert " ".join(wanted) == f"{told} --name random-prefix-seed3 --weights yolov5n.yaml --freeze 10"
+    assert " ".join(wanted) == f"{told} --name official-freeze24-seed3 --weights yolov5n.pt --freeze 24"
 
 
 def test_the_next_step_of_a_run(tmp_path):
-    folder, wanted = tmp_path / "none-seed0", ["train"]
-    step = partial(freeze_study.next_step, folder, wanted, 25, "bccd")
+    folder, wanted = tmp_path / "none-seed0", freeze_study.command("none", 0, "bccd", 25)
+    step = partial(freeze_study.next_step, folder, "none", 0, "bccd", 25)
     assert step() == wanted
     folder.mkdir()
     assert step() == wanted and not folder.exists()  # stopped in its first epoch
@@ -56,9 +56,10 @@ def test_the_next_step_of_a_run(tmp_path):
     assert step() is None
     (run.path / "summary.json").unlink()
     assert step() == ["train", "--resume", str(Path("runs", "none-seed0"))]
-    run.write_config({**run.config, "epochs": 3})
-    with pytest.raises(UserError, match="other settings"):
-        step()
+    for other in ({"epochs": 3}, {"freeze_bn": "running"}):
+        run.write_config({**run.config, **SETTINGS, "epochs": 25, **other})
+        with pytest.raises(UserError, match="other settings"):
+            step()
 
 
 def test_export_copies_text_only_and_refuses_a_place_of_this_machine(tmp_path):

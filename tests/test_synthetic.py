@@ -26,8 +26,8 @@ from yolo_ft.data.smear import (
 )
 from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, cells, draw_cells, fingerprint
 
-FIRST_EIGHT = "66ebcb66f7001fdb0cc32d780f732deddef048d87f359d5f2a1b87b67cbc5d85"
-ODD_SIZE = "b44d8b78a3c42277c66313f7dc8145812eefb5a0c3adb5e4a056e654a18f44aa"
+FIRST_EIGHT = "0bdd1a76a8d627fc63234fc1b606ad99c0f581ab14b3dd1400f4ce3b31f94b22"
+ODD_SIZE = "6fbcf7bd57d0f4e4b9c877656713b92b449ea586e1b76332bc54679a30e38d2d"
 
 
 @pytest.fixture(scope="module")

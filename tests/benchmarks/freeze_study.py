@@ -29,13 +29,15 @@ from yolo_ft.report.comparison import HIGH, LOW, Comparison  # noqa: E402
 from yolo_ft.report.recorded import ABOUT  # noqa: E402
 
 RECORDED = ROOT / "yolo_ft" / "report" / "recorded" / "freeze_bccd"
-# What an arm adds to the command; without --weights it begins with the packaged checkpoint.
+# What an arm adds to the command; without --weights it begins with the packaged checkpoint. The random prefix has
+# frozen weights but live BatchNorm statistics: with those of an untrained network its output vanishes within ten
+# layers, and the control would fail for want of a signal, not for want of learned features.
 ARMS = {
     "none": [],
     "freeze10": ["--freeze", "10"],
     "freeze24": ["--freeze", "24"],
     "scratch": ["--weights", "yolov5n.yaml"],
-    "random-prefix": ["--weights", "yolov5n.yaml", "--freeze", "10"],
+    "random-prefix": ["--weights", "yolov5n.yaml", "--freeze", "10", "--freeze-bn", "running"],
     "official-none": ["--weights", "yolov5n.pt"],
     "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10"],
     "official-freeze24": ["--weights", "yolov5n.pt", "--freeze", "24"],
@@ -82,15 +84,17 @@ def command(arm: str, seed: int, data: str, epochs: int) -> list[str]:
     return ["train", *budget, "--project", "runs", "--name", f"{arm}-seed{seed}", *ARMS[arm]]
 
 
-def next_step(folder: Path, wanted: list[str], epochs: int, data: str) -> list[str] | None:
-    """What is left to do for the run in `folder`: `wanted`, a resume, or None when it is finished."""
+def next_step(folder: Path, arm: str, seed: int, data: str, epochs: int) -> list[str] | None:
+    """What is left to do for the run in `folder`: its command, a resume, or None when it is finished."""
+    wanted = command(arm, seed, data, epochs)
     if not folder.is_dir():
         return wanted
     if not (folder / "weights" / "last.pt").is_file():  # stopped before its first epoch ended
         shutil.rmtree(folder)
         return wanted
     found = Run(folder).config
-    if any(found[name] != value for name, value in {**COMMON, "epochs": epochs, "data": data}.items()):
+    settings = {**COMMON, "epochs": epochs, "data": data, "freeze_bn": "running" if "running" in wanted else "fixed"}
+    if any(found[name] != value for name, value in settings.items()):
         raise UserError(f"{folder} was made with other settings: remove it, or choose another --work folder.")
     return None if (folder / SUMMARY).is_file() else ["train", "--resume", str(Path("runs", folder.name))]
 
@@ -122,7 +126,7 @@ def make(options: argparse.Namespace) -> bool:
     for seed in options.seeds:
         for arm in options.arms:
             name = f"{arm}-seed{seed}"
-            step = next_step(work / "runs" / name, command(arm, seed, data, options.epochs), options.epochs, data)
+            step = next_step(work / "runs" / name, arm, seed, data, options.epochs)
             if step is not None:
                 waiting.append((step, name))
     print(f"{len(waiting)} of {len(options.seeds) * len(options.arms)} runs to train in {work}", flush=True)

@@ -96,7 +96,7 @@ def draw_red_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline, gh
     """A biconcave disc with a lighter centre and a thin bright halo. A `ghost` (faded, no label) is much paler."""
     left, top, level, u, v = outline.field()
     edge = outline.edge(dice.uniform(1.2, 2.6) * (1.5 if ghost else 1.0))
-    thick = stain.thickness * (dice.uniform(0.15, 0.6) if ghost else dice.middling(0.6, 1.35))
+    thick = stain.thickness * (dice.uniform(0.15, 0.7) if ghost else dice.middling(0.6, 1.35))
     rim, halo = dice.uniform(0.0, 0.35), dice.uniform(0.0, 0.18) * thick
     body = edge * (thick + rim * thick * _bump(_LEVELS, 0.82, 0.3)) - halo * _bump(_LEVELS, 1.24, 0.28)
     density = _look_up(body, level)
@@ -154,8 +154,8 @@ def draw_platelet(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline) ->
     left, top, level, _, _ = outline.field()
     fine = texture(4, dice, level.shape)
     ragged = level + fine * dice.uniform(0.1, 0.35)
-    strength = dice.middling(0.45, 1.3)
-    profile = outline.edge(dice.uniform(1.8, 3.8)) * (0.45 + 0.55 * _bump(_LEVELS, 0.0, 0.9))
+    strength = dice.middling(0.38, 1.22)
+    profile = outline.edge(dice.uniform(1.9, 4.2)) * (0.45 + 0.55 * _bump(_LEVELS, 0.0, 0.9))
     density = _look_up(profile, np.maximum(ragged, 0)) * (strength + 0.3 * fine)
     canvas.stain(left, top, np.maximum(density, 0), stain.platelet)
     canvas.label(left, top, ragged <= 1, PLATELET)
@@ -165,7 +165,7 @@ def draw_speck(canvas: Canvas, dice: Dice, stain: Stain, x: float, y: float) -> 
     """Something without a label: dye grains, dirt out of focus, or a bright bubble with a dark rim on a cell."""
     pick, along = dice.uniform(0, 1), dice.direction()
     if pick < 0.4:  # dye grain: platelet-coloured but far smaller
-        radius = dice.uniform(1.0, 2.8)
+        radius = dice.uniform(1.0, 3.4)
         outline = Outline(x, y, radius, radius * dice.uniform(0.7, 1.0), along)
         left, top, level, _, _ = outline.field()
         canvas.stain(left, top, _look_up(outline.edge(1.2), level) * dice.uniform(0.4, 1.1), stain.platelet)

@@ -82,7 +82,12 @@ def _best_precision(device: str) -> str:
 
 
 def processor_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 natively (AVX512-bf16 or AMX); emulation costs more than it saves."""
+    """Whether bf16 is multiplied natively here (AVX512-bf16 or AMX); emulation costs more than it saves.
+
+    Not where PyTorch is held back to narrower instructions (`ATEN_CPU_CAPABILITY=avx2`).
+    """
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2"):
+        return False
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     if capabilities:
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -109,7 +109,7 @@ class Run:
         """`results.csv`, one row per epoch; metrics are NaN for epochs without validation. Empty before the first."""
         if not (self.path / RESULTS).exists():
             return pd.DataFrame(columns=list(RESULT_COLUMNS))
-        return pd.read_csv(io.StringIO(self._text(RESULTS)))
+        return pd.read_csv(io.StringIO(self._text(RESULTS)), float_precision="round_trip")
 
     def weights(self, which: str = "best") -> Path:
         """The path of `weights/best.pt` or `weights/last.pt`; the file is missing in recorded runs."""
