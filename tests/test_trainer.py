@@ -137,6 +137,7 @@ def test_a_run_folder_holds_what_lesson_03_reads(tiny_set, tmp_path):  # noqa: F
     texts = {"config.yaml", "environment.json", "results.csv", "summary.json"}
     assert files == texts | {"weights/last.pt", "weights/best.pt"}
     assert list(run.history.columns) == list(RESULT_COLUMNS) and len(run.history) == 3
+    assert run.history["epoch"].tolist() == [0, 1, 2]
     assert run.history["map50"].notna().tolist() == [False, True, True]
     assert events == ["start", *["batch", "batch", "batch", "epoch"] * 3, "end"]
     summary = run.summary

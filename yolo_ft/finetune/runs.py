@@ -107,9 +107,9 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """`results.csv`, one row per epoch; metrics are NaN for epochs without validation. Empty before the first."""
-        if not (self.path / RESULTS).exists():
-            return pd.DataFrame(columns=list(RESULT_COLUMNS))
-        return pd.read_csv(io.StringIO(self._text(RESULTS)), float_precision="round_trip")
+        rows = self._rows()
+        columns = list(rows[0]) if rows else RESULT_COLUMNS
+        return pd.DataFrame({column: [_value(row[column]) for row in rows] for column in columns})
 
     def weights(self, which: str = "best") -> Path:
         """The path of `weights/best.pt` or `weights/last.pt`; the file is missing in recorded runs."""
@@ -198,3 +198,13 @@ def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(value)
+
+
+def _value(cell: str) -> Any:
+    """One cell of `results.csv` as the number that was written, to the last digit; NaN where it is empty."""
+    for kind in (int, float):
+        try:
+            return kind(cell or "nan")
+        except ValueError:
+            continue
+    return cell
