@@ -206,3 +206,20 @@ def test_the_last_partial_accumulation_is_used(tiny_set, tmp_path):  # noqa: F81
     run = train(tiny_set, tmp_path, nominal_batch=8, warmup_epochs=0.0, epochs=1)[1]
     assert run.summary["optimizer_steps"] == 2
     assert math.isfinite(run.history["loss"].iloc[0])
+
+
+def test_a_slow_listener_is_no_training_time(tiny_set, tmp_path):  # noqa: F811
+    """Time is faked: a second passes at every look at the clock, an hour inside the listener."""
+    clock = [0.0]
+
+    def look():
+        clock[0] += 1
+        return clock[0]
+
+    def listener(event, info):
+        clock[0] += 3600
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yolo_ft.finetune.trainer.time.perf_counter", look)
+        run = train(tiny_set, tmp_path, epochs=1, listeners=[listener])[1]
+    assert clock[0] > 3600 and 0 < run.summary["train_seconds"] < 60

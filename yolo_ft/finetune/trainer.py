@@ -66,6 +66,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(torch.device(compute.device).type, enabled=compute.precision == "fp16")
         self.next_epoch, self.steps, self.best, self.final = 0, 0, None, None
         self.seconds = {"train": 0.0, "val": 0.0}
+        self.listening = 0.0  # seconds spent in listeners: drawing a live figure is no training
         self.memory = PeakMemory(compute.device)
         self.files = {which: run.path / "weights" / f"{which}.pt" for which in ("best", "last")}
         self.phase = -1
@@ -111,7 +112,7 @@ class Trainer:
         """One pass over the training images: the epoch's row of results.csv, without the metrics."""
         config, batches = self.config, len(self.loader)
         self.model.train()
-        start, images, sums = time.perf_counter(), 0, dict.fromkeys(("loss", "box", "obj", "cls"), 0.0)
+        start, images, sums = time.perf_counter() - self.listening, 0, dict.fromkeys(("loss", "box", "obj", "cls"), 0.0)
         waiting = 0  # batches whose gradient has not been used yet
         for i, (outputs, targets, count) in enumerate(self.feed.epoch(epoch)):
             step = epoch * batches + i
@@ -125,7 +126,7 @@ class Trainer:
                 sums[name] += float(value)
             images += count
             self._tell("batch", epoch=epoch, batch=i, batches=batches, loss=sums["loss"] / (i + 1))
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - self.listening - start
         self.seconds["train"] += seconds
         means = {name: value / batches for name, value in sums.items()}
         return {
@@ -264,8 +265,10 @@ class Trainer:
         }
 
     def _tell(self, event: str, **info) -> None:
+        start = time.perf_counter()
         for listener in self.listeners:
             listener(event, info)
+        self.listening += time.perf_counter() - start
 
 
 def set_batchnorm_momentum(model: Detector, momentum: float) -> None:
