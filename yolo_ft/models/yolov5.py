@@ -57,6 +57,7 @@ class Detect(nn.Module):
                 bias[:, 5:] += math.log(0.6 / (num_classes - 0.99999))
 
     def forward(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Feature maps of the three levels -> their raw maps."""
         raw = []
         for conv, x in zip(self.m, maps, strict=True):
             b, _, ny, nx = x.shape
