@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,8 @@ ORDER_STREAM = 2  # fourth word of the key: the order of the images, apart from 
 class TrainLoader:
     """Shuffled, augmented batches; every epoch a pure function of (config.seed, epoch), whatever `config.workers`.
 
-    The batch is capped to the size of the data set; the last, smaller batch of an epoch is kept. Lesson 03.
+    The batch is capped to the size of the data set; the last, smaller batch of an epoch is kept. `waited` counts the
+    seconds in which a batch was asked for and not ready. Lesson 03.
     """
 
     def __init__(self, dataset: Dataset, config: TrainConfig) -> None:
@@ -34,6 +36,7 @@ class TrainLoader:
         dataset.cache.allow(config.cache == "ram")
         self.dataset, self.config = dataset, config
         self.batch = min(config.batch, len(dataset))
+        self.waited = 0.0
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch)
@@ -62,7 +65,12 @@ class TrainLoader:
         return [order[i : i + self.batch] for i in range(0, len(order), self.batch)]
 
     def _batches(self, groups: list[list[int]], view: int, mosaic: bool) -> Iterator[Batch]:
-        return _prefetched(lambda group: self._make(group, view, mosaic), groups, self.config.workers)
+        batches = _prefetched(lambda group: self._make(group, view, mosaic), groups, self.config.workers)
+        for _ in groups:
+            start = time.perf_counter()
+            batch = next(batches)
+            self.waited += time.perf_counter() - start
+            yield batch
 
     def _make(self, indices: list[int], view: int, mosaic: bool) -> Batch:
         config = self.config

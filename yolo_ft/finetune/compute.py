@@ -1,14 +1,34 @@
-"""Where and how a run computes: device, precision, memory layout. Resolved once, written into `config.yaml`."""
+"""Where and how a run computes: device, precision, memory layout. Resolved once, written into `config.yaml`.
+
+Every switch trades the last digits for speed. How far one forward pass of YOLOv5n (or 20 optimiser steps) may move
+from `precision="fp32"`, relative to its largest value, as tests/test_compute.py holds it:
+
+| switch | what it does | deviation |
+|---|---|---|
+| `channels_last` | the layout in which oneDNN and cuDNN convolve | 1e-5 |
+| `fold_batchnorm` | fixed BatchNorms merged into their convolutions during the run | 1e-5 |
+| `fused_optimizer` | one kernel steps all parameters | 1e-6 |
+| `precision="bf16"` | 8 bits of mantissa in convolutions, weights stay fp32 | 5e-2 |
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 
 import torch
 
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
+from yolo_ft.finetune.downloads import cache_folder
+from yolo_ft.finetune.files import write_json_atomic
+from yolo_ft.finetune.machine import processor_name
+from yolo_ft.models import Detector
+from yolo_ft.models.layers import Conv, folded_batchnorm, unfold
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -21,6 +41,8 @@ class Compute:
     precision: str
     channels_last: bool
     threads: int
+    fold_batchnorm: bool = False
+    fused_optimizer: bool = False
 
     def autocast(self) -> AbstractContextManager:
         """The context in which the network runs forward."""
@@ -38,23 +60,50 @@ class Compute:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return model.to(self.device, memory_format=layout)
 
+    def fold_frozen(self, model: Detector) -> None:
+        """Merge the BatchNorms that are fixed into convolutions that are frozen, and unfold all others."""
+        unfold(model)
+        for name, module in model.named_modules():
+            if isinstance(module, Conv):
+                fixed = f"{name}.bn" in model.fixed_batchnorm and not module.conv.weight.requires_grad
+                if self.fold_batchnorm and fixed:
+                    module.fold(self.dtype)
+
+    @contextmanager
+    def inference(self, model: Detector) -> Iterator[Detector]:
+        """The context in which `model`, in eval mode, runs without gradients."""
+        with torch.inference_mode(), folded_batchnorm(model, self.dtype) if self.fold_batchnorm else nullcontext():
+            yield model
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which convolutions compute."""
+        return AUTOCAST.get(self.precision, torch.float32)
+
     def to_dict(self) -> dict:
         """Plain values for `config.yaml`."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> Compute:
+        """What `to_dict` wrote, other names beside it; a switch that it does not know yet is off."""
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
 
 def resolve_compute(config: TrainConfig) -> Compute:
     """Turn `device="auto"` and `precision="auto"` into what this machine does best.
 
-    CUDA, then MPS, then the processor; bf16 where the processor or GPU has instructions for it, fp16 on older
-    GPUs, else fp32. `precision="fp32"` means no autocast and contiguous memory. Raises `UserError` for a device
-    that is not there.
+    CUDA, then MPS, then the processor; bf16 where the GPU has it or the processor gains from it (see
+    `cpu_precision`), fp16 on older GPUs, else fp32. A `precision="fp32"` that was asked for is the reference: no
+    autocast, no folding, contiguous memory, unfused. Raises `UserError` for a device that is not there.
     """
     device = resolve_device(config.device)
     precision = _best_precision(device) if config.precision == "auto" else config.precision
     if precision == "fp16" and not device.startswith("cuda"):
         raise UserError("precision='fp16' needs a CUDA device: use 'bf16' or 'fp32' here.")
-    return Compute(device, precision, precision != "fp32", torch.get_num_threads())
+    fast = config.precision != "fp32"
+    fused = fast and not device.startswith("mps")
+    return Compute(device, precision, fast, torch.get_num_threads(), fold_batchnorm=fast, fused_optimizer=fused)
 
 
 def resolve_device(name: str) -> str:
@@ -78,18 +127,46 @@ def resolve_device(name: str) -> str:
 def _best_precision(device: str) -> str:
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if device == "cpu" and processor_has_bf16() else "fp32"
+    return cpu_precision() if device == "cpu" else "fp32"
 
 
-def processor_has_bf16() -> bool:
-    """Whether bf16 is multiplied natively here (AVX512-bf16 or AMX); emulation costs more than it saves.
+def cpu_precision() -> str:
+    """bf16 where this processor trains faster with it, else fp32; a tie goes to fp32.
 
-    Not where PyTorch is held back to narrower instructions (`ATEN_CPU_CAPABILITY=avx2`).
+    Measured once per processor, torch and thread count in a fifth of a second, and kept in `precision.json` of the
+    cache folder: instruction sets do not tell, because emulated bf16 costs more than it saves.
     """
-    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2"):
-        return False
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    if capabilities:
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(check and check())
+    capability = torch.backends.cpu.get_cpu_capability()
+    return _measured(f"{processor_name()}, {capability}, torch {torch.__version__}, threads: {torch.get_num_threads()}")
+
+
+@cache
+def _measured(machine: str) -> str:
+    file = cache_folder() / "precision.json"
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if machine not in known:
+        known[machine] = {precision: 1000 * _seconds(precision) for precision in ("fp32", "bf16")}  # milliseconds
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(file, known)
+        except OSError:
+            pass  # a cache folder that cannot be written: measured again by the next process
+    return "bf16" if known[machine]["bf16"] < 0.9 * known[machine]["fp32"] else "fp32"
+
+
+def _seconds(precision: str, repeats: int = 5) -> float:
+    """The fastest of `repeats` forward and backward passes of two typical blocks."""
+    compute = Compute("cpu", precision, True, torch.get_num_threads())
+    blocks = compute.place(torch.nn.Sequential(Conv(32, 64, 3, 2), Conv(64, 64, 3)))
+    images = torch.ones(8, 32, 80, 80).contiguous(memory_format=torch.channels_last)
+    fastest = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        with compute.autocast():
+            output = blocks(images)
+        output.float().sum().backward()
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from yolo_ft.core.boxes import nms
 from yolo_ft.core.config import TrainConfig
@@ -30,26 +29,27 @@ def detect(
     iou: float = 0.6,
     multi_label: bool = True,
     compute: Compute | None = None,
-) -> Iterator[Detections]:
+) -> list[Detections]:
     """Detections of every image of `dataset`, in order, boxes xyxy in pixels of the original image.
 
     The defaults are YOLOv5's for measuring: every class above 0.001, IoU 0.6, at most 300 boxes an image. Without
     `compute` the network runs in fp32, on a GPU where there is one. The model's mode is put back afterwards. Lesson 04.
     """
     compute = compute or resolve_compute(TrainConfig(precision="fp32"))
-    was_training = model.training
+    was_training, found = model.training, []
     compute.place(model).eval()
     try:
-        for images, letterboxes in ((b.images, b.letterboxes) for b in EvalLoader(dataset, imgsz, batch)):
-            with torch.inference_mode(), compute.autocast():
-                raw = model(compute.images(images))
-            with torch.inference_mode():
-                found = nms(model.decode(raw), confidence, iou, multi_label, MAX_DETECTIONS, candidates=CANDIDATES)
-            for rows, box in zip(found, letterboxes, strict=True):
-                rows = rows.float().cpu().numpy()  # (n, 6)
-                yield Detections(box.to_image(rows[:, :4]), rows[:, 4], rows[:, 5])
+        with compute.inference(model):
+            for b in EvalLoader(dataset, imgsz, batch):
+                with compute.autocast():
+                    raw = model(compute.images(b.images))
+                kept = nms(model.decode(raw), confidence, iou, multi_label, MAX_DETECTIONS, candidates=CANDIDATES)
+                for rows, box in zip(kept, b.letterboxes, strict=True):
+                    rows = rows.float().cpu().numpy()  # (n, 6)
+                    found.append(Detections(box.to_image(rows[:, :4]), rows[:, 4], rows[:, 5]))
     finally:
         model.train(was_training)
+    return found
 
 
 def evaluate(
@@ -62,7 +62,7 @@ def evaluate(
 ) -> Metrics:
     """Average precision, precision and recall of `model` on a dataset (name, path or `Dataset`). Lesson 04."""
     dataset = load_dataset(data, split)
-    found = list(detect(model, dataset, imgsz, batch, compute=compute))
+    found = detect(model, dataset, imgsz, batch, compute=compute)
     return evaluate_detections([dataset.target(i) for i in range(len(dataset))], found, dataset.names)
 
 
@@ -78,4 +78,4 @@ def detect_images(
     sizes = [image.shape[:2] for image in images]
     keys, targets = [str(i) for i in range(len(images))], [Target() for _ in images]
     dataset = Dataset("images", "predict", model.names, keys, images, sizes, targets, HealthReport())
-    return list(detect(model, dataset, imgsz, 16, confidence, iou, multi_label=False, compute=compute))
+    return detect(model, dataset, imgsz, 16, confidence, iou, multi_label=False, compute=compute)

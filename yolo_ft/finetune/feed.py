@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -30,6 +31,7 @@ class Feed:
         self.prefix = Prefix(model, self.start, compute, loader.batch) if self.start else None
         cached = self.prefix is not None and self.config.views > 0 and self.config.prefix_cache
         self.cache = PrefixCache(self.prefix, loader) if cached else None
+        self.reading = 0.0  # seconds spent on reading cached outputs
 
     def epoch(self, epoch: int) -> Iterator[Fed]:
         """Layer outputs (or {-1: images}), targets and image count of every batch of `epoch`."""
@@ -37,12 +39,20 @@ class Feed:
         if self.cache is not None:
             kept = self.cache.view(view, mosaic)
             for indices in self.loader.groups(epoch):
+                start = time.perf_counter()
                 outputs, targets = kept.batch(indices)
-                yield {layer: self.prefix.arrange(x) for layer, x in outputs.items()}, targets, len(indices)
+                outputs = {layer: self.prefix.arrange(x) for layer, x in outputs.items()}
+                self.reading += time.perf_counter() - start
+                yield outputs, targets, len(indices)
             return
         for batch in self.loader.epoch(epoch, mosaic, view=view):
             outputs = self.prefix(batch.images) if self.prefix else {-1: self.compute.images(batch.images)}
             yield outputs, batch.targets, len(batch)
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which the network waited for data so far: for the loader's threads, or for cached outputs."""
+        return self.loader.waited + self.reading
 
     def report(self) -> dict | None:
         """Images read from and put into the cache so far, and the bytes that were stored; None without a cache."""

@@ -111,7 +111,7 @@ def resume(path: str | Path, listeners: Sequence[Listener] = (), inexact: bool =
     values = run.config
     resolved = values.pop("resolved", {})
     config = TrainConfig.from_dict(values)
-    compute = Compute(**{name: resolved[name] for name in ("device", "precision", "channels_last", "threads")})
+    compute = Compute.from_dict(resolved)
     last = run.weights("last")
     state = load_training_state(last)
     if state["next_epoch"] >= config.epochs or (run.path / "summary.json").exists():

@@ -119,6 +119,8 @@ class PeakMemory:
         """The peak since the block began; it can be read inside the block and after it."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / MEGABYTE
+        if self._thread is not None:
+            self._look()
         return self._peak_mb
 
     def _look(self) -> None:

@@ -213,3 +213,9 @@ def _mean(values: np.ndarray) -> float:
     """Mean over the classes that have a value; NaN when none has."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else math.nan
+
+
+def fitness(metrics: dict) -> float:
+    """The number that decides which epoch is best: 0.1 mAP50 + 0.9 mAP50-95, as YOLOv5 weighs them; NaN is worst."""
+    value = 0.1 * metrics["map50"] + 0.9 * metrics["map50_95"]
+    return value if value == value else -1.0

@@ -27,6 +27,7 @@ RESULT_COLUMNS = (
     "phase",
     "seconds",
     "images_per_s",
+    "waiting",
     "lr",
     "loss",
     "box",

@@ -24,12 +24,12 @@ from yolo_ft.finetune.feed import Feed
 from yolo_ft.finetune.freezing import FreezePlan, apply_plan
 from yolo_ft.finetune.losses import DetectionLoss, scaled_gains
 from yolo_ft.finetune.machine import PeakMemory
-from yolo_ft.finetune.metrics import Metrics
+from yolo_ft.finetune.metrics import Metrics, fitness
 from yolo_ft.finetune.optimizers import build_optimizer, optimizer_state, restore_optimizer_state
 from yolo_ft.finetune.phases import Phase, phase_index
 from yolo_ft.finetune.runs import Run
 from yolo_ft.finetune.schedules import accumulation_at, apply_schedule
-from yolo_ft.models import Detector
+from yolo_ft.models.layers import Detector, set_batchnorm_momentum, unfold
 
 Listener = Callable[[str, dict], None]
 RESULT = ("map50", "map50_95", "precision", "recall")
@@ -65,7 +65,7 @@ class Trainer:
         self.loss = DetectionLoss(model, config, scaled_gains(config, model.num_classes))
         self.scaler = torch.amp.GradScaler(torch.device(compute.device).type, enabled=compute.precision == "fp16")
         self.next_epoch, self.steps, self.best, self.final = 0, 0, None, None
-        self.seconds = {"train": 0.0, "val": 0.0}
+        self.seconds = {"train": 0.0, "wait": 0.0, "val": 0.0}
         self.listening = 0.0  # seconds spent in listeners: drawing a live figure is no training
         self.memory = PeakMemory(compute.device)
         self.files = {which: run.path / "weights" / f"{which}.pt" for which in ("best", "last")}
@@ -82,8 +82,9 @@ class Trainer:
         self.phase = index
         plan = FreezePlan.parse(self.model, self.phases[index].spec, self.config.freeze_bn)
         frozen = apply_plan(self.model, self.kept_frozen.union(plan, self.model))
+        self.compute.fold_frozen(self.model)
         self.feed = Feed(self.model, frozen, self.loader, self.compute)
-        self.optimizer = build_optimizer(self.model, self.config)
+        self.optimizer = build_optimizer(self.model, self.config, self.compute.fused_optimizer)
         restore_optimizer_state(self.optimizer, state)
         self.ema.follow(self.model)
 
@@ -91,49 +92,59 @@ class Trainer:
         """Train the epochs that are left and return the run; the model then holds the best averaged weights."""
         frozen = self.about["freeze_label"]
         self._tell("start", config=self.config, epochs=self.config.epochs, batches=len(self.loader), frozen=frozen)
-        stopped = "finished"
-        with self.memory:
-            for epoch in range(self.next_epoch, self.config.epochs):
-                self._enter_phase(epoch)
-                row = self._train_epoch(epoch)
-                if self._validates(epoch):
-                    row |= self._validate(epoch)
-                self._finish_epoch(epoch, row)
-                if self._stops_early(epoch):
-                    stopped = "early"
-                    break
+        try:
+            with self.memory:
+                stopped = self._epochs()
+        finally:
+            unfold(self.model)
         apply_plan(self.model, self.kept_frozen)  # the freeze of a run ends with it
         self._load_best()
         self.run.write_summary(self.about | self.summary(stopped))
         self._tell("end", summary=self.run.summary)
         return self.run
 
+    def _epochs(self) -> str:
+        """The epochs that are left; "finished", or "early" when patience ended them."""
+        for epoch in range(self.next_epoch, self.config.epochs):
+            self._enter_phase(epoch)
+            row = self._train_epoch(epoch)
+            if self._validates(epoch):
+                row |= self._validate(epoch)
+            self._finish_epoch(epoch, row)
+            if self._stops_early(epoch):
+                return "early"
+        return "finished"
+
     def _train_epoch(self, epoch: int) -> dict:
         """One pass over the training images: the epoch's row of results.csv, without the metrics."""
         config, batches = self.config, len(self.loader)
         self.model.train()
         start, images, sums = time.perf_counter() - self.listening, 0, dict.fromkeys(("loss", "box", "obj", "cls"), 0.0)
-        waiting = 0  # batches whose gradient has not been used yet
+        pending = 0  # batches whose gradient has not been used yet
+        waited = self.feed.waited
         for i, (outputs, targets, count) in enumerate(self.feed.epoch(epoch)):
             step = epoch * batches + i
             rate = apply_schedule(self.optimizer, config, epoch, step, batches, self.phases[self.phase].rate)
             total, parts = self._backward(outputs, targets)
-            waiting += 1
-            if waiting >= accumulation_at(config, step, batches) or i + 1 == batches:
+            pending += 1
+            if pending >= accumulation_at(config, step, batches) or i + 1 == batches:
                 self._step()
-                waiting = 0
+                pending = 0
             for name, value in {"loss": total / count, **parts}.items():
                 sums[name] += float(value)
             images += count
             self._tell("batch", epoch=epoch, batch=i, batches=batches, loss=sums["loss"] / (i + 1))
         seconds = time.perf_counter() - self.listening - start
+        waited = self.feed.waited - waited
         self.seconds["train"] += seconds
+        self.seconds["wait"] += waited
         means = {name: value / batches for name, value in sums.items()}
         return {
             "epoch": epoch,
             "phase": self.phase,
             "seconds": seconds,
             "images_per_s": images / seconds,
+            "waiting": waited / seconds,
             "lr": rate,
             **means,
         }
@@ -240,7 +251,9 @@ class Trainer:
         self.ema.model.load_state_dict(state["ema"])
         self.ema.updates = state["ema_updates"]
         self.next_epoch, self.steps = state["next_epoch"], state["steps"]
-        self.best, self.final, self.seconds = state["best"], state["final"], dict(state["seconds"])
+        self.best, self.final = state["best"], state["final"]
+        self.seconds |= state["seconds"]
+        self.phase = -1  # what was made from the former weights is made anew
         self._enter_phase(max(self.next_epoch - 1, 0))
         restore_optimizer_state(self.optimizer, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -259,9 +272,11 @@ class Trainer:
             "train_seconds": self.seconds["train"],
             "val_seconds": self.seconds["val"],
             "images_per_s": seen / max(self.seconds["train"], 1e-9),
+            "waiting_share": self.seconds["wait"] / max(self.seconds["train"], 1e-9),
             "optimizer_steps": self.steps,
             "prefix_cache": self.feed.report(),
             "peak_memory_mb": self.memory.peak_mb,
+            "start_memory_mb": self.memory.start_mb,
         }
 
     def _tell(self, event: str, **info) -> None:
@@ -269,20 +284,3 @@ class Trainer:
         for listener in self.listeners:
             listener(event, info)
         self.listening += time.perf_counter() - start
-
-
-def set_batchnorm_momentum(model: Detector, momentum: float) -> None:
-    """How much of each batch's statistics enters the running ones.
-
-    YOLOv5's 0.03 remembers some 30 batches: too long for a run of a few hundred steps, whose averaged weights would
-    be measured with the statistics of much older ones.
-    """
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = momentum
-
-
-def fitness(metrics: dict) -> float:
-    """The number that decides which epoch is best: 0.1 mAP50 + 0.9 mAP50-95, as YOLOv5 weighs them; NaN is worst."""
-    value = 0.1 * metrics["map50"] + 0.9 * metrics["map50_95"]
-    return value if value == value else -1.0
