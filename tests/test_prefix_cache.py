@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import load_dataset
 from yolo_ft.data.loader import TrainLoader
-from yolo_ft.finetune import prefix_cache
+from yolo_ft.finetune import feed, prefix_cache
 from yolo_ft.finetune.compute import Compute
-from yolo_ft.finetune.feed import view_of
+from yolo_ft.finetune.feed import plan_views, view_of
+from yolo_ft.finetune.freezing import FreezePlan
 from yolo_ft.finetune.prefix_cache import Prefix, PrefixCache
 from yolo_ft.finetune.runs import Run
 
@@ -31,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 def cache_of(tiny_set, model=None, depth=10, compute=FP32, **settings):  # noqa: F811
     model = model or YOLO("yolov5n.yaml").model
     loader = TrainLoader(load_dataset(tiny_set, "train"), TrainConfig(imgsz=64, batch=4, workers=0, **settings))
-    return PrefixCache(Prefix(model.eval(), depth, compute, loader.batch), loader)
+    return PrefixCache(Prefix(model.eval(), depth, compute, loader.batch), loader, Counter())
 
 
 def weights(run):
@@ -59,9 +61,9 @@ def test_only_what_the_suffix_reads_is_kept(tiny_set, depth, needed):  # noqa: F
     cache = cache_of(tiny_set, depth=depth)
     view = cache.view(0, True)
     assert sorted(view.maps) == needed and all(len(maps) == 9 for maps in view.maps.values())
-    assert cache.misses == 9 and cache.hits == 0
+    assert cache.counts["misses"] == 9 and cache.counts["hits"] == 0
     cache.view(0, True)
-    assert cache.hits == 9 and cache.bytes == sum(maps.nbytes for maps in view.maps.values())
+    assert cache.counts["hits"] == 9 and cache.counts["bytes"] == sum(maps.nbytes for maps in view.maps.values())
 
 
 def test_a_batch_of_a_view_is_what_the_prefix_says(tiny_set):  # noqa: F811
@@ -93,7 +95,7 @@ def test_other_weights_or_statistics_find_no_old_view(tiny_set, folder, change):
     change(model)
     again = cache_of(tiny_set, model)
     again.view(0, True)
-    assert again.misses == 9 and len(list(folder.iterdir())) == 2
+    assert again.counts["misses"] == 9 and len(list(folder.iterdir())) == 2
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_other_augmentation_finds_no_old_view(tiny_set, folder, settings):  # no
     cache_of(tiny_set).view(0, True)
     other = cache_of(tiny_set, **settings)
     other.view(0, True)
-    assert other.misses == 9 and len(list(folder.iterdir())) == 2
+    assert other.counts["misses"] == 9 and len(list(folder.iterdir())) == 2
 
 
 def test_the_head_and_the_rate_do_not_matter_so_the_view_is_reused(tiny_set):  # noqa: F811
@@ -114,7 +116,7 @@ def test_the_head_and_the_rate_do_not_matter_so_the_view_is_reused(tiny_set):  #
         model.model[24].m[0].weight += 1
     again = cache_of(tiny_set, model, lr0=0.5, epochs=99)
     again.view(0, True)
-    assert again.hits == 9
+    assert again.counts["hits"] == 9
 
 
 def test_a_fill_that_dies_leaves_nothing(tiny_set, folder, monkeypatch):  # noqa: F811
@@ -166,8 +168,8 @@ def test_a_full_disk_is_a_sentence(tiny_set, monkeypatch):  # noqa: F811
     [(0, [0, 1, 2, 3, 4, 5, 6]), (1, [0, 0, 0, 0, 4, 4, 4]), (2, [0, 1, 0, 1, 4, 5, 4]), (3, [0, 1, 2, 0, 4, 5, 6])],
 )
 def test_epochs_cycle_through_the_views(views, seen):
-    config = TrainConfig(epochs=7, close_mosaic=3, views=views)
-    assert [view_of(config, epoch) for epoch in range(7)] == seen
+    config = TrainConfig(epochs=7, close_mosaic=3)
+    assert [view_of(config, views, epoch) for epoch in range(7)] == seen
 
 
 def test_as_many_views_as_epochs_are_refused(tiny_set, tmp_path):  # noqa: F811
@@ -188,3 +190,50 @@ def test_a_cached_run_resumes_to_the_same_bytes_across_a_thaw(tiny_set, tmp_path
     resumed = weights(resume(tmp_path / "killed", listeners=[])[1])
     for key, value in whole["state_dict"].items():
         assert torch.equal(resumed["state_dict"][key], value)
+
+
+def test_the_counts_survive_a_kill_and_a_thaw(tiny_set, tmp_path):  # noqa: F811
+    settings = {"freeze": [(4, 10), (1, None)], "epochs": 5, "views": 2, "close_mosaic": 0}
+
+    def kill(event, info):
+        if event == "batch" and (info["epoch"], info["batch"]) == (3, 1):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(tiny_set, tmp_path, name="killed", listeners=[kill], **settings)
+    counted = resume(tmp_path / "killed", listeners=[])[1].summary["prefix_cache"]
+    assert (counted["misses"], counted["hits"]) == (18, 18)  # two views of nine images, each read once more
+
+
+def planned(model, freeze=10, epochs=25, images=205, compute=FP32, bn="fixed", **settings):
+    plan = FreezePlan.parse(model, freeze, bn)
+    return plan_views(model, plan, epochs, images, TrainConfig(epochs=epochs, imgsz=64, **settings), compute)
+
+
+def test_views_are_automatic_where_a_cache_pays(monkeypatch):
+    model = YOLO("yolov5n.yaml").model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert planned(model) == feed.AUTOMATIC_VIEWS == 8
+    assert planned(model, views=3) == 3 and planned(model, views=0) == 0
+    assert planned(model, freeze=None) == planned(model, freeze=[3]) == planned(model, bn="running") == 0
+    assert planned(model, epochs=17) == 0  # 13 views differ: less than a quarter of the passes would be saved
+    assert planned(model, epochs=18) == 8
+    assert planned(model, compute=Compute("cuda", "bf16", True, 1)) == 0
+    monkeypatch.setattr(feed, "BUDGET", 1000)
+    assert planned(model) == 0
+    with pytest.warns(UserWarning, match="views=3: 6 views of 205 images need 0.0 GiB"):
+        assert planned(model, views=3) == 3
+    assert model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_chosen_views_are_in_the_run_folder(tiny_set, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(feed, "AUTOMATIC_VIEWS", 1)
+    run = train(tiny_set, tmp_path, freeze=10, epochs=4, close_mosaic=1)[1]
+    assert run.config["views"] == run.summary["views"] == 1
+    assert run.summary["prefix_cache"]["hits"] == 18  # epochs 1 and 2; epoch 3 closes the mosaic
+    assert train(tiny_set, tmp_path, epochs=4)[1].config["views"] == 0
+
+
+def test_an_unfrozen_network_sees_fresh_images_whatever_views_say(tiny_set, tmp_path):  # noqa: F811
+    plain, given = (weights(train(tiny_set, tmp_path, views=views)[1])["state_dict"] for views in (0, 1))
+    assert all(torch.equal(plain[name], given[name]) for name in plain)

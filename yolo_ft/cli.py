@@ -54,7 +54,13 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
     how.add_argument("--lr0", type=float, default=SUPPRESS, help="learning rate after warm-up")
     how.add_argument("--patience", type=int, default=SUPPRESS, help="stop after so many epochs without a better mAP")
     how.add_argument("--val-every", type=int, default=SUPPRESS, metavar="N", help="validate every N epochs")
-    how.add_argument("--views", type=int, default=SUPPRESS, metavar="K", help="K augmentations; caches a frozen prefix")
+    how.add_argument(
+        "--views",
+        type=int,
+        default=SUPPRESS,
+        metavar="K",
+        help="augmentations per image behind a frozen prefix, cached (default: automatic; 0: fresh ones, no cache)",
+    )
     how.add_argument(
         "--hyp", default=SUPPRESS, metavar="FILE", help="YOLOv5 hyper-parameter file, or the name of a packaged one"
     )

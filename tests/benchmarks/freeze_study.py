@@ -2,6 +2,8 @@
 
     python tests/benchmarks/freeze_study.py --data path/to/bccd      # about half an hour on 2 cores; repeat to go on
     python tests/benchmarks/freeze_study.py --table                  # the table of what is recorded, as Markdown
+    python tests/benchmarks/freeze_study.py --data path/to/bccd --arms freeze10 views1 views2 views4 views8 \
+        --seeds 0 1 2 --work runs/views_bccd --out yolo_ft/report/recorded/views_bccd
 
 Finished runs are skipped and interrupted ones resumed. `--data cells` needs no images.
 """
@@ -34,13 +36,14 @@ RECORDED = ROOT / "yolo_ft" / "report" / "recorded" / "freeze_bccd"
 # layers, and the control would fail for want of a signal, not for want of learned features.
 ARMS = {
     "none": [],
-    "freeze10": ["--freeze", "10"],
-    "freeze24": ["--freeze", "24"],
+    "freeze10": ["--freeze", "10", "--views", "0"],
+    "freeze24": ["--freeze", "24", "--views", "0"],
     "scratch": ["--weights", "yolov5n.yaml"],
     "random-prefix": ["--weights", "yolov5n.yaml", "--freeze", "10", "--freeze-bn", "running"],
+    **{f"views{k}": ["--freeze", "10", "--views", str(k)] for k in (1, 2, 4, 8)},  # what reused augmentation costs
     "official-none": ["--weights", "yolov5n.pt"],
-    "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10"],
-    "official-freeze24": ["--weights", "yolov5n.pt", "--freeze", "24"],
+    "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10", "--views", "0"],
+    "official-freeze24": ["--weights", "yolov5n.pt", "--freeze", "24", "--views", "0"],
 }
 DEFAULT_ARMS = list(ARMS)[:5]
 COMMON = {"imgsz": 320, "batch": 16, "val_every": 5}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torchvision.ops import batched_nms
 
 Array = np.ndarray | torch.Tensor
 EPSILON = 1e-7
@@ -135,6 +134,8 @@ def nms(
     class above `confidence` makes a candidate, otherwise the best class alone; boxes of different classes suppress
     each other only when `agnostic`. Returns per image an (n, 6) tensor, rows x1, y1, x2, y2, score, class, best first.
     """
+    from torchvision.ops import batched_nms  # here: its import takes as long as torch's, and training begins without
+
     results = []
     for prediction in decoded:  # (N, 5 + nc)
         prediction = prediction[prediction[:, 4] > confidence]

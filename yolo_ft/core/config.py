@@ -69,7 +69,7 @@ class TrainConfig:
     mixup: float = 0.0
     copy_paste: float = 0.0
     close_mosaic: int = 5
-    views: int = 0
+    views: int | None = None
     # run
     autoanchor: bool = True
     patience: int = 0
@@ -89,12 +89,12 @@ class TrainConfig:
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name}={getattr(self, name)!r} is not known: choose one of {', '.join(allowed)}.")
         for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
+            if getattr(self, name) is not None and not low <= getattr(self, name) <= high:
                 raise UserError(
                     f"{name}={getattr(self, name):g} is out of range: give a number from {low:g} to {high:g}."
                 )
 
-        if self.views >= self.epochs:
+        if self.views is not None and self.views >= self.epochs:
             raise UserError(f"views={self.views} would each be seen once in {self.epochs} epochs: give fewer, or 0.")
 
     @classmethod
@@ -172,6 +172,6 @@ def _checked(name: str, value: typing.Any, kind: typing.Any) -> typing.Any:
         return int(value)
     if kind in (bool, str) and isinstance(value, kind):
         return value
-    if isinstance(kind, types.UnionType) and isinstance(value, kind):
-        return value
+    if isinstance(kind, types.UnionType):  # such as int | None
+        return value if value is None else _checked(name, value, typing.get_args(kind)[0])
     raise UserError(f"{name}={value!r} has the wrong type: give {'an' if kind is int else 'a'} {kind.__name__}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from yolo_ft.data.dataset import Dataset, load_dataset
 from yolo_ft.finetune.anchors import fit_anchors
 from yolo_ft.finetune.checkpoints import load_checkpoint, load_training_state, model_from_checkpoint
 from yolo_ft.finetune.compute import Compute, resolve_compute
+from yolo_ft.finetune.feed import plan_views
 from yolo_ft.finetune.freeze_report import freeze_report
 from yolo_ft.finetune.freezing import FreezePlan, current_plan
 from yolo_ft.finetune.machine import environment
@@ -50,6 +52,8 @@ def fit(
     phases = plan_phases(config)
     kept = current_plan(model)
     frozen = kept.union(FreezePlan.parse(model, phases[0].spec, config.freeze_bn), model)
+    views = plan_views(model, frozen, phases[0].epochs, len(train_set), config, compute)
+    config = replace(config, views=views)
     anchors = fit_anchors(model, train_set, config) if config.autoanchor else None
     run = Run.create(config.project, config.name)
     resolved = {**compute.to_dict(), "phases": phases_text(phases), "anchors_replaced": anchors}
@@ -89,6 +93,7 @@ def describe(
         "weights": config.weights,
         "freeze": _freeze_text(config.freeze),
         "freeze_label": frozen.describe(model),
+        "views": config.views,
         "seed": config.seed,
         "imgsz": config.imgsz,
         "batch": config.batch,

@@ -61,6 +61,11 @@ class Prefix:
             outputs[self.depth - 1] = self.model.run_layers(outputs, 0, self.depth)
         return {layer: self.arrange(outputs[layer][:count]) for layer in self.needed}
 
+    def image_bytes(self, imgsz: int) -> int:
+        """Bytes that are stored of one image of `imgsz` pixels a side."""
+        outputs = self(torch.zeros(1, 3, imgsz, imgsz, dtype=torch.uint8))
+        return sum(x.nbytes for x in outputs.values())
+
     def digest(self) -> str:
         """SHA-256 over the weights, the statistics, and how they are computed with."""
         about = [self.depth, self.group, self.compute.to_dict(), torch.__version__]
@@ -89,23 +94,24 @@ class View:
 
 
 class PrefixCache:
-    """The views of one training set behind one prefix. `hits` and `misses` count images, `bytes` what was stored."""
+    """The views of one training set behind one prefix.
 
-    def __init__(self, prefix: Prefix, loader: TrainLoader):
-        self.prefix, self.loader = prefix, loader
+    In `counts`, "hits" and "misses" are images that were read and computed, "bytes" what was stored.
+    """
+
+    def __init__(self, prefix: Prefix, loader: TrainLoader, counts: dict[str, int]):
+        self.prefix, self.loader, self.counts = prefix, loader, counts
         self.about = [prefix.digest(), loader.dataset.digest, {k: getattr(loader.config, k) for k in AUGMENTATION}]
         self.root = cache_folder() / "prefix"
-        self.hits = self.misses = self.bytes = 0
 
     def view(self, number: int, mosaic: bool) -> View:
         """View `number`, read where it exists, else computed and stored. `UserError` when the disk is full."""
         name = hashlib.sha256(json.dumps([self.about, number, mosaic]).encode()).hexdigest()[:32]
         folder = self.root / name
-        if not folder.is_dir():
+        known = folder.is_dir()
+        if not known:
             self._fill(folder, number, mosaic)
-            self.misses += len(self.loader.dataset)
-        else:
-            self.hits += len(self.loader.dataset)
+        self.counts["hits" if known else "misses"] += len(self.loader.dataset)
         os.utime(folder)  # used now: `_make_room` drops the others first
         return self._open(folder)
 
@@ -124,7 +130,7 @@ class PrefixCache:
                 start += len(batch)
             shapes = {layer: (tuple(x.shape), str(x.dtype).removeprefix("torch.")) for layer, x in maps.items()}
             torch.save({"maps": shapes, "targets": targets}, Path(unfinished) / "view.pt")
-            self.bytes += sum(x.nbytes for x in maps.values())
+            self.counts["bytes"] += sum(x.nbytes for x in maps.values())
             maps.clear()  # Windows does not move files that are mapped
             try:
                 os.replace(unfinished, folder)

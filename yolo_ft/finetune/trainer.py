@@ -66,6 +66,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(torch.device(compute.device).type, enabled=compute.precision == "fp16")
         self.next_epoch, self.steps, self.best, self.final = 0, 0, None, None
         self.seconds = {"train": 0.0, "wait": 0.0, "val": 0.0}
+        self.cached = {"hits": 0, "misses": 0, "bytes": 0}
         self.listening = 0.0  # seconds spent in listeners: drawing a live figure is no training
         self.memory = PeakMemory(compute.device)
         self.files = {which: run.path / "weights" / f"{which}.pt" for which in ("best", "last")}
@@ -83,7 +84,7 @@ class Trainer:
         plan = FreezePlan.parse(self.model, self.phases[index].spec, self.config.freeze_bn)
         frozen = apply_plan(self.model, self.kept_frozen.union(plan, self.model))
         self.compute.fold_frozen(self.model)
-        self.feed = Feed(self.model, frozen, self.loader, self.compute)
+        self.feed = Feed(self.model, frozen, self.loader, self.compute, self.cached)
         self.optimizer = build_optimizer(self.model, self.config, self.compute.fused_optimizer)
         restore_optimizer_state(self.optimizer, state)
         self.ema.follow(self.model)
@@ -243,6 +244,7 @@ class Trainer:
             "best": self.best,
             "final": self.final,
             "seconds": dict(self.seconds),
+            "cached": dict(self.cached),
         }
 
     def load_state(self, state: dict) -> None:
@@ -253,6 +255,7 @@ class Trainer:
         self.next_epoch, self.steps = state["next_epoch"], state["steps"]
         self.best, self.final = state["best"], state["final"]
         self.seconds |= state["seconds"]
+        self.cached.update(state["cached"])
         self.phase = -1  # what was made from the former weights is made anew
         self._enter_phase(max(self.next_epoch - 1, 0))
         restore_optimizer_state(self.optimizer, state["optimizer"])
@@ -274,7 +277,7 @@ class Trainer:
             "images_per_s": seen / max(self.seconds["train"], 1e-9),
             "waiting_share": self.seconds["wait"] / max(self.seconds["train"], 1e-9),
             "optimizer_steps": self.steps,
-            "prefix_cache": self.feed.report(),
+            "prefix_cache": dict(self.cached) if any(self.cached.values()) else None,
             "peak_memory_mb": self.memory.peak_mb,
             "start_memory_mb": self.memory.start_mb,
         }
