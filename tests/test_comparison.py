@@ -133,7 +133,6 @@ def test_stopped_early_is_finished(tmp_path):
     [
         ({"imgsz": 640}, r"not comparable: they differ in imgsz \(320, 640\)"),
         ({"config": {"epochs": 50}}, r"not comparable: they differ in epochs \(25, 50\)"),
-        ({"config": {"lr0": 0.01}}, r"not comparable: they differ in lr0 \(0.002, 0.01\)"),
         ({"environment": {"data": "cd34"}}, r"not comparable: they differ in data \(ab12, cd34\)"),
         ({"model": "yolov5s"}, r"not comparable: they differ in model"),
     ],
@@ -143,6 +142,25 @@ def test_runs_of_one_arm_that_differ(tmp_path, change, said):
     write_run(tmp_path, "b", seed=1, **change)
     with pytest.warns(UserWarning, match=said):
         assert len(compare(tmp_path).notes) == 1
+
+
+def test_settings_that_differ_make_arms_of_their_own(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path, f"a{seed}", seed=seed)
+        write_run(tmp_path, f"b{seed}", seed=seed, config={"lr0": 0.01})
+        write_run(tmp_path, f"c{seed}", "10", seed=seed)
+    comparison = compare(tmp_path)
+    none = "freeze none, packaged weights"
+    assert list(comparison.arms.index) == [f"{none}, lr0 0.002", f"{none}, lr0 0.01", "freeze 10, packaged weights"]
+    assert comparison.notes == ()
+
+
+def test_many_settings_that_differ_are_no_name(tmp_path):
+    settings = dict.fromkeys(("lr0", "box", "cls", "obj"), 0.5)
+    write_run(tmp_path, "a", config=settings)
+    write_run(tmp_path, "b", seed=1, config={name: 2 * value for name, value in settings.items()})
+    with pytest.warns(UserWarning, match=r"not comparable: they differ in lr0 \(0.5, 1.0\), box"):
+        assert len(compare(tmp_path).arms) == 1
 
 
 def test_same_data_under_another_name_is_comparable(tmp_path):

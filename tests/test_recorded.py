@@ -42,7 +42,7 @@ def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
 def test_a_run_is_one_command_that_names_no_place():
     wanted = freeze_study.command("official-freeze24", 3, "bccd", 25)
     told = "train --data bccd --epochs 25 --imgsz 320 --batch 16 --val-every 5 --seed 3 --project runs"
-    assert " ".join(wanted) == f"{told} --name official-freeze24-seed3 --weights yolov5n.pt --freeze 24"
+    assert " ".join(wanted) == f"{told} --name official-freeze24-seed3 --weights yolov5n.pt --freeze 24 --views 0"
 
 
 def test_the_next_step_of_a_run(tmp_path):

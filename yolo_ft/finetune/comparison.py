@@ -1,6 +1,7 @@
 """Finished runs as one table, and what a difference between them is worth. Reads folders only. Lesson 05.
 
-A run belongs to an arm: what was frozen, and which weights training began with. Arms are compared seed by seed.
+A run belongs to an arm: what was frozen, which weights training began with, and the settings in which runs differ
+that agree in both (`lr0`, `views`, ...). Arms are compared seed by seed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ T_QUANTILES = (
 COST_NOTE = "Seconds and memory are not comparable"
 BUDGET = ("data", "imgsz", "epochs", "batch")  # what arms of one comparison normally share
 # Settings that say where a run was made, not what it did; `freeze` and `weights` name the arm.
-HOUSEKEEPING = {"seed", "name", "project", "device", "workers", "cache", "resolved", "precision", "freeze", "weights"}
+HOUSEKEEPING = {
+    *("seed", "name", "project", "device", "workers", "cache", "resolved", "precision", "freeze", "weights"),
+    "prefix_cache",
+}
+TOLD_APART = 3  # more settings than that do not fit into the name of an arm
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
@@ -109,6 +114,7 @@ def read_runs(runs: Sequence[Run]) -> tuple[pd.DataFrame, list[str]]:
     if not rows:
         raise UserError(f"No run is finished. {'; '.join(skipped)}")
     table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table["arm"] = _told_apart(table["arm"].tolist(), kept)
     for i in table.index[table["name"].duplicated(keep=False)]:  # runs of a grid share a name, their folders differ
         table.loc[i, "name"] = f"{kept[i].path.resolve().parent.name}/{table.loc[i, 'name']}"
     shares = table.groupby("arm", sort=False)["frozen_share"].first().fillna(0).sort_values(kind="stable")
@@ -146,6 +152,23 @@ def arm_label(summary: dict) -> str:
     if weights.suffix in (".yaml", ".yml"):
         return f"freeze {freeze}, random {weights.stem}"
     return f"freeze {freeze}, {weights.name or 'packaged weights'}"
+
+
+def _told_apart(labels: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """The labels, each with the settings in which runs of the same label differ ("..., lr0 0.01"), if these are few."""
+    settings = [_choices(run) for run in runs]
+    groups = {
+        label: _differing([s for s, own in zip(settings, labels, strict=True) if own == label]) for label in labels
+    }
+    return [
+        ", ".join([label, *(f"{key} {own.get(key)}" for key in groups[label] if len(groups[label]) <= TOLD_APART)])
+        for label, own in zip(labels, settings, strict=True)
+    ]
+
+
+def _choices(run: Run) -> dict:
+    """The settings of a run that a study may vary: all but the budget and what only says where it was made."""
+    return {key: value for key, value in _optional(run, "config").items() if key not in HOUSEKEEPING | {*BUDGET}}
 
 
 def _number(value: object) -> float:
