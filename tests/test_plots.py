@@ -192,3 +192,22 @@ def test_progress_of_a_resumed_run_starts_in_the_middle(capsys):
     listener("batch", {"epoch": 2, "batch": 0, "loss": 1.0})
     assert listener.bar.n == 11
     listener("end", {"summary": {}})
+
+
+def test_progress_tells_what_the_cache_saved(capsys):
+    listener = Progress()
+    listener("start", {"config": None, "epochs": 1, "batches": 1, "frozen": "layers 0-9"})
+    listener("end", {"summary": {"views": 8, "prefix_cache": {"hits": 30, "misses": 10, "bytes": 2_000_000}}})
+    captured = capsys.readouterr()
+    assert "30 of 40 image passes read back (8 views, 2 MB written)" in captured.out + captured.err
+
+
+def test_progress_does_not_draw_every_batch(capsys):
+    listener = Progress()
+    listener("start", {"config": None, "epochs": 1, "batches": 2000, "frozen": "nothing frozen"})
+    for batch in range(2000):
+        listener("batch", {"epoch": 0, "batch": batch, "loss": 1.0})
+    assert listener.bar.n == 2000
+    listener("end", {"summary": {}})
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).count("loss=") < 1000

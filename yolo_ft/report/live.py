@@ -84,15 +84,21 @@ class Progress:
             tqdm.write(f"frozen: {info['frozen']}")
             self.bar = tqdm(total=info["epochs"] * info["batches"], unit="batch", dynamic_ncols=True)
         elif event == "batch":
-            # set, not added to: a resumed run starts in the middle
-            self.bar.n = info["epoch"] * self.batches + info["batch"] + 1
-            self.bar.set_postfix(epoch=info["epoch"] + 1, loss=f"{float(info['loss']):.3f}")
+            self.bar.set_postfix(epoch=info["epoch"] + 1, loss=f"{float(info['loss']):.3f}", refresh=False)
+            done = info["epoch"] * self.batches + info["batch"] + 1  # a resumed run starts in the middle
+            self.bar.update(done - self.bar.n)  # draws a few times a second, however fast the batches are
         elif event == "epoch" and _number(info.get("map50")):
             self.bar.write(
                 f"epoch {self.bar.n // self.batches}: mAP50 {info['map50']:.3f}, mAP50-95 {info['map50_95']:.3f}"
             )
         elif event == "end":
             self.bar.close()
+            if cached := info["summary"].get("prefix_cache"):
+                passes = cached["hits"] + cached["misses"]
+                tqdm.write(
+                    f"frozen layers: {cached['hits']} of {passes} image passes read back "
+                    f"({info['summary']['views']} views, {cached['bytes'] / 1e6:.0f} MB written)"
+                )
 
 
 def _number(value: Any) -> bool:
