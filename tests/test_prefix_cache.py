@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -190,6 +191,34 @@ def test_a_cached_run_resumes_to_the_same_bytes_across_a_thaw(tiny_set, tmp_path
     resumed = weights(resume(tmp_path / "killed", listeners=[])[1])
     for key, value in whole["state_dict"].items():
         assert torch.equal(resumed["state_dict"][key], value)
+
+
+def test_leftovers_of_killed_processes_are_swept_after_an_hour(tiny_set, folder):  # noqa: F811
+    for name, age in (("old", 3700), ("young", 60)):
+        (folder / f".unfinished-{name}").mkdir(parents=True)
+        (folder / f".unfinished-{name}" / "4.map").write_bytes(b"x")
+        for path in (folder / f".unfinished-{name}" / "4.map", folder / f".unfinished-{name}"):
+            os.utime(path, (time.time() - age,) * 2)
+    cache_of(tiny_set).view(0, True)
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == [".unfinished-young"]
+
+
+@pytest.mark.parametrize("lost", ["view.pt", "4.map"])
+def test_a_view_that_lost_a_file_is_made_again(tiny_set, folder, lost):  # noqa: F811
+    cache = cache_of(tiny_set)
+    kept = cache.view(0, True).maps[6].clone()
+    (home,) = folder.iterdir()
+    (home / lost).unlink()
+    assert torch.equal(cache.view(0, True).maps[6], kept)
+    assert cache.counts["misses"] == 18 and cache.counts["hits"] == 0
+    cache.view(0, True)
+    assert cache.counts["hits"] == 9
+
+
+def test_a_view_that_another_process_always_drops_is_a_sentence(tiny_set, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(PrefixCache, "_open", staticmethod(lambda folder: None))
+    with pytest.raises(UserError, match="cannot be read back"):
+        cache_of(tiny_set).view(0, True)
 
 
 def test_the_counts_survive_a_kill_and_a_thaw(tiny_set, tmp_path):  # noqa: F811

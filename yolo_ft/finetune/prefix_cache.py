@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from yolo_ft.finetune.downloads import cache_folder
 from yolo_ft.models import Detector
 
 BUDGET = 4 * 2**30  # bytes of all views on this machine; those not used for longest go first
+UNFINISHED, HOUR = ".unfinished-", 3600  # seconds
 # the settings that decide what an augmented image looks like
 AUGMENTATION = (
     *("imgsz", "seed", "mosaic", "mixup", "degrees", "translate", "scale", "shear", "perspective"),
@@ -108,18 +110,22 @@ class PrefixCache:
         """View `number`, read where it exists, else computed and stored. `UserError` when the disk is full."""
         name = hashlib.sha256(json.dumps([self.about, number, mosaic]).encode()).hexdigest()[:32]
         folder = self.root / name
-        known = folder.is_dir()
-        if not known:
+        view = self._open(folder)
+        self.counts["hits" if view else "misses"] += len(self.loader.dataset)
+        for _ in range(3):  # another process may make room between the two
+            if view is not None:
+                return view
+            self._drop(folder)  # it may be there and not be whole: somebody removed files
             self._fill(folder, number, mosaic)
-        self.counts["hits" if known else "misses"] += len(self.loader.dataset)
-        os.utime(folder)  # used now: `_make_room` drops the others first
-        return self._open(folder)
+            view = self._open(folder)
+        raise UserError(f"{folder} cannot be read back: remove it, or use views=0.")
 
     def _fill(self, folder: Path, number: int, mosaic: bool) -> None:
         """Compute a view into an unfinished folder and move it into place."""
         self.root.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         count, start, maps, targets = len(self.loader.dataset), 0, {}, []
-        with tempfile.TemporaryDirectory(dir=self.root, prefix=".unfinished-") as unfinished:
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=UNFINISHED) as unfinished:
             for batch in self.loader.view(number, mosaic):
                 for layer, x in self.prefix(batch.images).items():
                     if layer not in maps:
@@ -151,15 +157,42 @@ class PrefixCache:
         views = sorted((f for f in self.root.iterdir() if not f.name.startswith(".")), key=lambda f: f.stat().st_mtime)
         used = {view: sum(file.stat().st_size for file in view.iterdir()) for view in views}
         while views and sum(used[view] for view in views) + size > BUDGET:
-            shutil.rmtree(views.pop(0), ignore_errors=True)
+            self._drop(views.pop(0))
+
+    def _drop(self, view: Path) -> None:
+        """Remove a view, whole from the first moment: another process finds all of it or nothing."""
+        dropped = self.root / f"{UNFINISHED}{view.name}-{os.getpid()}"
+        try:
+            os.replace(view, dropped)
+        except OSError:
+            return  # gone already, or in use (Windows)
+        shutil.rmtree(dropped, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left unfinished: nothing in it was written for an hour."""
+        for folder in self.root.glob(f"{UNFINISHED}*"):
+            try:
+                written = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            except OSError:
+                continue  # another process has just finished or removed it
+            if time.time() - written > HOUR:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
-    def _open(folder: Path) -> View:
-        content = torch.load(folder / "view.pt", weights_only=True)
-        maps = {
-            layer: torch.from_file(
-                str(folder / f"{layer}.map"), shared=True, size=torch.Size(shape).numel(), dtype=getattr(torch, dtype)
-            ).view(shape)
-            for layer, (shape, dtype) in content["maps"].items()
-        }
+    def _open(folder: Path) -> View | None:
+        """The view in `folder`, None where there is none."""
+        try:
+            os.utime(folder)  # used now: `_make_room` drops the others first
+            content = torch.load(folder / "view.pt", weights_only=True)
+            maps = {
+                layer: torch.from_file(
+                    str(folder / f"{layer}.map"),
+                    shared=False,  # shared=True would make a missing file, full of zeros
+                    size=torch.Size(shape).numel(),
+                    dtype=getattr(torch, dtype),
+                ).view(shape)
+                for layer, (shape, dtype) in content["maps"].items()
+            }
+        except (OSError, RuntimeError):  # torch says RuntimeError when a file to map has gone
+            return None
         return View(maps, content["targets"])
