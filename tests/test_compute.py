@@ -39,7 +39,7 @@ def model():
 def outputs(model, compute):
     images = torch.randint(0, 256, (2, 3, 96, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     model = compute.place(copy.deepcopy(model))
-    with compute.inference(model), compute.autocast():
+    with torch.inference_mode(), compute.folded(model), compute.autocast():
         return torch.cat([x.float().flatten() for x in model(compute.images(images))])
 
 

@@ -18,7 +18,8 @@ from yolo_ft.finetune import feed, prefix_cache
 from yolo_ft.finetune.compute import Compute
 from yolo_ft.finetune.feed import plan_views, view_of
 from yolo_ft.finetune.freezing import FreezePlan
-from yolo_ft.finetune.prefix_cache import Prefix, PrefixCache
+from yolo_ft.finetune.prefix import Prefix, prepared
+from yolo_ft.finetune.prefix_cache import PrefixCache
 from yolo_ft.finetune.runs import Run
 
 NO_AUGMENTATION = dict.fromkeys(("mosaic", "hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr"), 0.0)
@@ -70,13 +71,12 @@ def test_only_what_the_suffix_reads_is_kept(tiny_set, depth, needed):  # noqa: F
 def test_a_batch_of_a_view_is_what_the_prefix_says(tiny_set):  # noqa: F811
     cache = cache_of(tiny_set, freeze=10)
     outputs, targets = cache.view(3, True).batch([7, 2])
-    batches = list(cache.loader.view(3, True))
+    fed = list(prepared(cache.loader, cache.loader.groups(), 3, True, cache.prefix))
     for place, index in enumerate([7, 2]):
-        batch, row = batches[index // 4], index % 4
-        fresh = cache.prefix(batch.images)
+        (fresh, found, _), row = fed[index // 4], index % 4
         for layer, x in outputs.items():
             assert torch.equal(x[place], fresh[layer][row])
-        expected = batch.targets[batch.targets[:, 0] == row][:, 1:]
+        expected = found[found[:, 0] == row][:, 1:]
         assert torch.equal(targets[targets[:, 0] == place][:, 1:], expected)
 
 
@@ -122,13 +122,14 @@ def test_the_head_and_the_rate_do_not_matter_so_the_view_is_reused(tiny_set):  #
 
 def test_a_fill_that_dies_leaves_nothing(tiny_set, folder, monkeypatch):  # noqa: F811
     cache = cache_of(tiny_set)
-    whole = cache.loader.view
+    make = cache.loader.make
 
-    def dying(number, mosaic):
-        yield next(iter(whole(number, mosaic)))
-        raise KeyboardInterrupt
+    def dying(group, view, mosaic):
+        if 8 in group:  # the last one
+            raise KeyboardInterrupt
+        return make(group, view, mosaic)
 
-    monkeypatch.setattr(cache.loader, "view", dying)
+    monkeypatch.setattr(cache.loader, "make", dying)
     with pytest.raises(KeyboardInterrupt):
         cache.view(0, True)
     assert list(folder.iterdir()) == []
@@ -266,3 +267,18 @@ def test_the_chosen_views_are_in_the_run_folder(tiny_set, tmp_path, monkeypatch)
 def test_an_unfrozen_network_sees_fresh_images_whatever_views_say(tiny_set, tmp_path):  # noqa: F811
     plain, given = (weights(train(tiny_set, tmp_path, views=views)[1])["state_dict"] for views in (0, 1))
     assert all(torch.equal(plain[name], given[name]) for name in plain)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_images_reach_the_network_as_the_loader_makes_them(tiny_set, threads):  # noqa: F811
+    loader = cache_of(tiny_set).loader
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        fed = list(prepared(loader, loader.groups(1), 1, False, compute=FP32))
+    finally:
+        torch.set_num_threads(before)
+    batches = list(loader.epoch(1, mosaic=False))
+    assert [count for _, _, count in fed] == [len(batch) for batch in batches] == [4, 4, 1]
+    for (outputs, targets, _), batch in zip(fed, batches, strict=True):
+        assert torch.equal(outputs[-1], batch.images.float() / 255) and torch.equal(targets, batch.targets)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -26,8 +25,7 @@ ORDER_STREAM = 2  # fourth word of the key: the order of the images, apart from 
 class TrainLoader:
     """Shuffled, augmented batches; every epoch a pure function of (config.seed, epoch), whatever `config.workers`.
 
-    The batch is capped to the size of the data set; the last, smaller batch of an epoch is kept. `waited` counts the
-    seconds in which a batch was asked for and not ready. Lesson 03.
+    The batch is capped to the size of the data set; the last, smaller batch of an epoch is kept. Lesson 03.
     """
 
     def __init__(self, dataset: Dataset, config: TrainConfig) -> None:
@@ -36,7 +34,6 @@ class TrainLoader:
         dataset.cache.allow(config.cache == "ram")
         self.dataset, self.config = dataset, config
         self.batch = min(config.batch, len(dataset))
-        self.waited = 0.0
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch)
@@ -45,34 +42,21 @@ class TrainLoader:
         """The data set indices in the order of `epoch`."""
         return generator(self.config.seed, epoch, 0, ORDER_STREAM).permutation(len(self.dataset)).tolist()
 
-    def groups(self, epoch: int) -> list[list[int]]:
-        """The data set indices of every batch of `epoch`."""
-        return self._grouped(self.order(epoch))
-
-    def epoch(self, epoch: int, mosaic: bool = True, start: int = 0, view: int | None = None) -> Iterator[Batch]:
-        """The batches of `epoch` from number `start` on (a resumed run begins in the middle).
-
-        The images are augmented as in epoch `view` where one is given.
-        """
-        view = epoch if view is None else view
-        return self._batches(self.groups(epoch)[start:], view, mosaic)
-
-    def view(self, view: int, mosaic: bool = True) -> Iterator[Batch]:
-        """All images in the order of the data set, augmented as in epoch `view`."""
-        return self._batches(self._grouped(list(range(len(self.dataset)))), view, mosaic)
-
-    def _grouped(self, order: list[int]) -> list[list[int]]:
+    def groups(self, epoch: int | None = None) -> list[list[int]]:
+        """The data set indices of every batch of `epoch`; without it in the order of the data set."""
+        order = list(range(len(self.dataset))) if epoch is None else self.order(epoch)
         return [order[i : i + self.batch] for i in range(0, len(order), self.batch)]
 
-    def _batches(self, groups: list[list[int]], view: int, mosaic: bool) -> Iterator[Batch]:
-        batches = _prefetched(lambda group: self._make(group, view, mosaic), groups, self.config.workers)
-        for _ in groups:
-            start = time.perf_counter()
-            batch = next(batches)
-            self.waited += time.perf_counter() - start
-            yield batch
+    def epoch(self, epoch: int, mosaic: bool = True, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from number `start` on."""
+        return self.batches(self.groups(epoch)[start:], epoch, mosaic)
 
-    def _make(self, indices: list[int], view: int, mosaic: bool) -> Batch:
+    def batches(self, groups: Sequence[list[int]], view: int, mosaic: bool = True) -> Iterator[Batch]:
+        """The batches of `groups`, augmented as in epoch `view`, prepared `config.workers` threads ahead."""
+        return _prefetched(lambda group: self.make(group, view, mosaic), groups, self.config.workers)
+
+    def make(self, indices: list[int], view: int, mosaic: bool = True) -> Batch:
+        """The batch of these images, augmented as in epoch `view`."""
         config = self.config
         return collate([augment(self.dataset, i, config, config.seed, view, mosaic) for i in indices], indices)
 
@@ -90,11 +74,15 @@ class EvalLoader:
         return -(-len(self.dataset) // self.batch)
 
     def __iter__(self) -> Iterator[Batch]:
-        indices = list(range(len(self.dataset)))
-        groups = [indices[i : i + self.batch] for i in range(0, len(indices), self.batch)]
-        return _prefetched(self._make, groups, self.workers)
+        return _prefetched(self.make, self.groups(), self.workers)
 
-    def _make(self, indices: list[int]) -> Batch:
+    def groups(self) -> list[list[int]]:
+        """The data set indices of every batch."""
+        indices = list(range(len(self.dataset)))
+        return [indices[i : i + self.batch] for i in range(0, len(indices), self.batch)]
+
+    def make(self, indices: list[int]) -> Batch:
+        """The batch of these images."""
         boxes = [letterbox(*self.dataset.size(i), self.imgsz) for i in indices]
         samples = [self._fit(i, box) for i, box in zip(indices, boxes, strict=True)]
         return collate(samples, indices, boxes)
@@ -119,7 +107,7 @@ def collate(
     return Batch(images, torch.from_numpy(np.concatenate(rows)), list(indices), letterboxes)
 
 
-def _prefetched(make: Callable[[list[int]], Batch], groups: list[list[int]], workers: int) -> Iterator[Batch]:
+def _prefetched(make: Callable[[list[int]], Batch], groups: Sequence[list[int]], workers: int) -> Iterator[Batch]:
     """`make(group)` for every group in order, up to `workers` threads ahead; 0 makes them in the calling thread.
 
     An exception reaches the caller at its batch. A caller that stops early leaves no thread behind.

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 
@@ -69,11 +69,9 @@ class Compute:
                 if self.fold_batchnorm and fixed:
                     module.fold(self.dtype)
 
-    @contextmanager
-    def inference(self, model: Detector) -> Iterator[Detector]:
-        """The context in which `model`, in eval mode, runs without gradients."""
-        with torch.inference_mode(), folded_batchnorm(model, self.dtype) if self.fold_batchnorm else nullcontext():
-            yield model
+    def folded(self, model: Detector) -> AbstractContextManager:
+        """The context in which all of `model`, in eval mode, is folded."""
+        return folded_batchnorm(model, self.dtype) if self.fold_batchnorm else nullcontext()
 
     @property
     def dtype(self) -> torch.dtype:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from yolo_ft.core.boxes import nms
 from yolo_ft.core.config import TrainConfig
-from yolo_ft.core.targets import Detections, Target
+from yolo_ft.core.parallel import spread
+from yolo_ft.core.targets import Batch, Detections, Target
 from yolo_ft.data.dataset import Dataset, load_dataset
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.loader import EvalLoader
@@ -36,20 +38,27 @@ def detect(
     `compute` the network runs in fp32, on a GPU where there is one. The model's mode is put back afterwards. Lesson 04.
     """
     compute = compute or resolve_compute(TrainConfig(precision="fp32"))
-    was_training, found = model.training, []
+    loader, was_training = EvalLoader(dataset, imgsz, batch), model.training
     compute.place(model).eval()
+
+    def detections(batch: Batch) -> list[Detections]:
+        with torch.inference_mode(), compute.autocast():
+            raw = model(compute.images(batch.images))
+        with torch.inference_mode():
+            kept = nms(model.decode(raw), confidence, iou, multi_label, MAX_DETECTIONS, candidates=CANDIDATES)
+        rows = [found.float().cpu().numpy() for found in kept]  # (n, 6) each
+        pairs = zip(rows, batch.letterboxes, strict=True)
+        return [Detections(box.to_image(found[:, :4]), found[:, 4], found[:, 5]) for found, box in pairs]
+
     try:
-        with compute.inference(model):
-            for b in EvalLoader(dataset, imgsz, batch):
-                with compute.autocast():
-                    raw = model(compute.images(b.images))
-                kept = nms(model.decode(raw), confidence, iou, multi_label, MAX_DETECTIONS, candidates=CANDIDATES)
-                for rows, box in zip(kept, b.letterboxes, strict=True):
-                    rows = rows.float().cpu().numpy()  # (n, 6)
-                    found.append(Detections(box.to_image(rows[:, :4]), rows[:, 4], rows[:, 5]))
+        with compute.folded(model):
+            if compute.device == "cpu":
+                parts = list(spread(lambda group: detections(loader.make(group)), loader.groups()))
+            else:
+                parts = [detections(images) for images in loader]
     finally:
         model.train(was_training)
-    return found
+    return [found for part in parts for found in part]
 
 
 def evaluate(

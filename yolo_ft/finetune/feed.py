@@ -6,16 +6,14 @@ import time
 import warnings
 from collections.abc import Iterator
 
-import torch
-
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.data.loader import TrainLoader
 from yolo_ft.finetune.compute import Compute
 from yolo_ft.finetune.freezing import FreezePlan
-from yolo_ft.finetune.prefix_cache import BUDGET, Prefix, PrefixCache
+from yolo_ft.finetune.prefix import Fed, Prefix, prepared
+from yolo_ft.finetune.prefix_cache import BUDGET, PrefixCache
 from yolo_ft.models import Detector
 
-Fed = tuple[dict[int, torch.Tensor], torch.Tensor, int]  # layer outputs, targets (t, 6), images
 AUTOMATIC_VIEWS = 8  # what the recorded study of views found to cost no accuracy that could be told apart (Lesson 05)
 WORTH = 0.25  # share of the passes over the images that a cache has to save before it is used unasked
 
@@ -36,28 +34,26 @@ class Feed:
         self.prefix = Prefix(model, self.start, compute, loader.batch) if self.start else None
         self.views = self.config.views or 0 if self.prefix else 0
         self.cache = PrefixCache(self.prefix, loader, counts) if self.views and self.config.prefix_cache else None
-        self.reading = 0.0  # seconds spent on reading cached outputs
+        self.waited = 0.0  # seconds in which the trainable layers waited for what they read
 
     def epoch(self, epoch: int) -> Iterator[Fed]:
         """Layer outputs (or {-1: images}), targets and image count of every batch of `epoch`."""
         view, mosaic = view_of(self.config, self.views, epoch), epoch < closing_epoch(self.config)
-        if self.cache is not None:
-            kept = self.cache.view(view, mosaic)
-            for indices in self.loader.groups(epoch):
-                start = time.perf_counter()
-                outputs, targets = kept.batch(indices)
-                outputs = {layer: self.prefix.arrange(x) for layer, x in outputs.items()}
-                self.reading += time.perf_counter() - start
-                yield outputs, targets, len(indices)
-            return
-        for batch in self.loader.epoch(epoch, mosaic, view=view):
-            outputs = self.prefix(batch.images) if self.prefix else {-1: self.compute.images(batch.images)}
-            yield outputs, batch.targets, len(batch)
+        groups, start = self.loader.groups(epoch), time.perf_counter()
+        source = self._kept if self.cache else self._fresh
+        for fed in source(groups, view, mosaic):
+            self.waited += time.perf_counter() - start
+            yield fed
+            start = time.perf_counter()
 
-    @property
-    def waited(self) -> float:
-        """Seconds in which the network waited for data so far: for the loader's threads, or for cached outputs."""
-        return self.loader.waited + self.reading
+    def _fresh(self, groups: list[list[int]], view: int, mosaic: bool) -> Iterator[Fed]:
+        return prepared(self.loader, groups, view, mosaic, self.prefix, self.compute)
+
+    def _kept(self, groups: list[list[int]], view: int, mosaic: bool) -> Iterator[Fed]:
+        kept = self.cache.view(view, mosaic)
+        for group in groups:
+            outputs, targets = kept.batch(group)
+            yield {layer: self.prefix.arrange(x) for layer, x in outputs.items()}, targets, len(group)
 
 
 def prefix_depth(plan: FreezePlan) -> int:

@@ -25,9 +25,8 @@ import torch
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.loader import TrainLoader
-from yolo_ft.finetune.compute import Compute
 from yolo_ft.finetune.downloads import cache_folder
-from yolo_ft.models import Detector
+from yolo_ft.finetune.prefix import Prefix, prepared
 
 BUDGET = 4 * 2**30  # bytes of all views on this machine; those not used for longest go first
 UNFINISHED, HOUR = ".unfinished-", 3600  # seconds
@@ -36,46 +35,6 @@ AUGMENTATION = (
     *("imgsz", "seed", "mosaic", "mixup", "degrees", "translate", "scale", "shear", "perspective"),
     *("hsv_h", "hsv_s", "hsv_v", "flipud", "fliplr"),
 )
-
-
-class Prefix:
-    """Layers 0..depth-1 of a model, weights and statistics fixed, run without gradients.
-
-    Images always pass in groups of `group` (the last one is filled up), because the rounding of a convolution may
-    depend on how many images share it: so cached and fresh outputs are the same bits.
-    """
-
-    def __init__(self, model: Detector, depth: int, compute: Compute, group: int):
-        self.model, self.depth, self.compute, self.group = model, depth, compute, group
-        self.needed = sorted({s for layer in model.layers[depth:] for s in layer.source if s < depth})
-
-    def arrange(self, x: torch.Tensor) -> torch.Tensor:
-        """A stored output on the device, in the layout that the network computes in."""
-        layout = torch.channels_last if self.compute.channels_last else torch.contiguous_format
-        return x.to(self.compute.device).contiguous(memory_format=layout)
-
-    @torch.no_grad()
-    def __call__(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
-        """uint8 (b, 3, h, w), b <= group -> {layer: (b, c, h, w)} for every layer that the suffix reads."""
-        count = len(images)
-        outputs = {-1: self.compute.images(images[torch.arange(self.group) % count])}
-        with self.compute.autocast():
-            outputs[self.depth - 1] = self.model.run_layers(outputs, 0, self.depth)
-        return {layer: self.arrange(outputs[layer][:count]) for layer in self.needed}
-
-    def image_bytes(self, imgsz: int) -> int:
-        """Bytes that are stored of one image of `imgsz` pixels a side."""
-        outputs = self(torch.zeros(1, 3, imgsz, imgsz, dtype=torch.uint8))
-        return sum(x.nbytes for x in outputs.values())
-
-    def digest(self) -> str:
-        """SHA-256 over the weights, the statistics, and how they are computed with."""
-        about = [self.depth, self.group, self.compute.to_dict(), torch.__version__]
-        digest = hashlib.sha256(json.dumps(about).encode())
-        for layer in self.model.layers[: self.depth]:
-            for tensor in layer.module.state_dict().values():
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
 
 @dataclass
@@ -126,14 +85,14 @@ class PrefixCache:
         self._sweep()
         count, start, maps, targets = len(self.loader.dataset), 0, {}, []
         with tempfile.TemporaryDirectory(dir=self.root, prefix=UNFINISHED) as unfinished:
-            for batch in self.loader.view(number, mosaic):
-                for layer, x in self.prefix(batch.images).items():
+            for outputs, found, size in prepared(self.loader, self.loader.groups(), number, mosaic, self.prefix):
+                for layer, x in outputs.items():
                     if layer not in maps:
                         shape = (count, x.shape[2], x.shape[3], x.shape[1])
                         maps[layer] = self._new_map(Path(unfinished) / f"{layer}.map", shape, x.dtype)
-                    maps[layer][start : start + len(batch)] = x.permute(0, 2, 3, 1).cpu()
-                targets += [batch.targets[batch.targets[:, 0] == i] for i in range(len(batch))]
-                start += len(batch)
+                    maps[layer][start : start + size] = x.permute(0, 2, 3, 1).cpu()
+                targets += [found[found[:, 0] == i] for i in range(size)]
+                start += size
             shapes = {layer: (tuple(x.shape), str(x.dtype).removeprefix("torch.")) for layer, x in maps.items()}
             torch.save({"maps": shapes, "targets": targets}, Path(unfinished) / "view.pt")
             self.counts["bytes"] += sum(x.nbytes for x in maps.values())
