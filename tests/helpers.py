@@ -54,7 +54,24 @@ def filled(model: torch.nn.Module, name: str = "yolov5n") -> torch.nn.Module:
             value = 0.3 * v
         elif len(shape) == 4:
             value = 1.5 * v * np.sqrt(3 / np.prod(shape[1:]))
+        elif key.endswith(".2.bias") and "cv2." in key:  # YOLO26's box branches
+            value = 2 + 0.5 * v
         else:
             value = 0.5 * v
         state[key].copy_(torch.from_numpy(np.asarray(value)))
     return model
+
+
+def close(actual: torch.Tensor, expected: list[float], tolerance: float = 1e-4) -> None:
+    """The first numbers of `actual` are `expected`, relative to their size where that is above 1."""
+    actual = actual.detach().double().flatten()[: len(expected)]
+    expected = torch.tensor(expected, dtype=torch.float64)
+    assert len(actual) == len(expected) > 0
+    assert ((actual - expected).abs() <= tolerance * expected.abs().clamp(min=1)).all()
+
+
+def matches(actual: torch.Tensor, entry: dict, tolerance: float = 1e-4) -> None:
+    """`actual` has the shape, the first numbers and the absolute sum of a fixture's entry."""
+    assert list(actual.shape) == entry["shape"]
+    close(actual, entry["first"], tolerance)
+    assert abs(actual.double().abs().sum().item() - entry["abs_sum"]) <= tolerance * entry["abs_sum"]

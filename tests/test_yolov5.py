@@ -3,25 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from helpers import filled, hash_uniform, image, load_fixture
+from helpers import filled, hash_uniform, image, load_fixture, matches
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.models import MODEL_NAMES, build_model
+from yolo_ft.models import build_model
 
 PARITY = load_fixture("yolov5n_parity")
-
-
-def close(actual: torch.Tensor, expected: list[float], tolerance: float = 1e-4) -> None:
-    actual = actual.detach().double().flatten()[: len(expected)]
-    expected = torch.tensor(expected, dtype=torch.float64)
-    assert len(actual) == len(expected) > 0
-    assert ((actual - expected).abs() <= tolerance * expected.abs().clamp(min=1)).all()
-
-
-def matches(actual: torch.Tensor, entry: dict, tolerance: float = 1e-4) -> None:
-    assert list(actual.shape) == entry["shape"]
-    close(actual, entry["first"], tolerance)
-    assert abs(actual.double().abs().sum().item() - entry["abs_sum"]) <= tolerance * entry["abs_sum"]
+NAMES = [f"yolov5{size}" for size in "nsmlx"]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +22,7 @@ def test_hash_agrees_with_the_published_vectors():
         assert hash_uniform(np.arange(4), k).tolist() == PARITY["hash_check"][key]
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_state_dict_names_and_shapes(name):
     with torch.device("meta"):
         model = build_model(name)
@@ -42,7 +30,7 @@ def test_state_dict_names_and_shapes(name):
     assert ours == load_fixture(f"{name}_params")
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("nc", [80, 20, 3, 1])
 def test_parameter_counts(name, nc):
     facts = load_fixture("yolov5_layers")[name[-1]]

@@ -127,19 +127,25 @@ def nms(
     max_det: int = 300,
     agnostic: bool = False,
     candidates: int = 30_000,
+    objectness: bool = True,
 ) -> list[torch.Tensor]:
-    """Non-maximum suppression of decoded YOLOv5 predictions. Lesson 04 builds it by hand.
+    """Non-maximum suppression of decoded predictions. Lesson 04 builds it by hand.
 
-    `decoded`: (b, N, 5 + nc), rows cx, cy, w, h in pixels, objectness, class probabilities. With `multi_label` every
-    class above `confidence` makes a candidate, otherwise the best class alone; boxes of different classes suppress
-    each other only when `agnostic`. Returns per image an (n, 6) tensor, rows x1, y1, x2, y2, score, class, best first.
+    `decoded`: (b, N, 5 + nc), rows cx, cy, w, h in pixels, objectness, class probabilities, or (b, N, 4 + nc) without
+    `objectness`. With `multi_label` every class above `confidence` makes a candidate, otherwise the best class alone;
+    boxes of different classes suppress each other only when `agnostic`. Returns per image an (n, 6) tensor, rows
+    x1, y1, x2, y2, score, class, best first.
     """
     from torchvision.ops import batched_nms  # here: its import takes as long as torch's, and training begins without
 
     results = []
     for prediction in decoded:  # (N, 5 + nc)
-        prediction = prediction[prediction[:, 4] > confidence]
-        scores = prediction[:, 5:] * prediction[:, 4:5]  # (n, nc)
+        if objectness:
+            prediction = prediction[prediction[:, 4] > confidence]
+            scores = prediction[:, 5:] * prediction[:, 4:5]  # (n, nc)
+        else:
+            prediction = prediction[(prediction[:, 4:] > confidence).any(1)]
+            scores = prediction[:, 4:]
         if multi_label and scores.shape[1] > 1:
             rows, labels = (scores > confidence).nonzero(as_tuple=True)
             scores = scores[rows, labels]

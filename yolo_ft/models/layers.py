@@ -6,13 +6,16 @@ name. Every tensor is (b, c, h, w). Lesson 01 reads these names aloud.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from yolo_ft.core.boxes import nms
+from yolo_ft.core.errors import UserError
 
 BN_EPS, BN_MOMENTUM = 1e-3, 0.03
 
@@ -28,14 +31,26 @@ class SiLU(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution without bias, batch normalisation, SiLU: (b, c_in, h, w) -> (b, c_out, h/stride, w/stride)."""
+    """Convolution without bias, batch normalisation, SiLU: (b, c_in, h, w) -> (b, c_out, h/stride, w/stride).
 
-    def __init__(self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, padding: int | None = None):
+    `groups` = c_in makes it depthwise (every channel for itself); `activation=False` leaves the SiLU out.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int = 1,
+        stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        activation: bool = True,
+    ):
         super().__init__()
         padding = kernel // 2 if padding is None else padding
-        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False)
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(c_out, eps=BN_EPS, momentum=BN_MOMENTUM)
-        self.act = SiLU()
+        self.act = SiLU() if activation else nn.Identity()
         self.folded: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -59,12 +74,16 @@ class Conv(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1 then 3x3 convolution, added to the input when `shortcut`; the channel count stays."""
+    """Two convolutions, `kernel` (1x1 unless given) and 3x3, added to the input when `shortcut`.
 
-    def __init__(self, channels: int, shortcut: bool):
+    The channel count stays; between the two there are `hidden` channels, as many unless given.
+    """
+
+    def __init__(self, channels: int, shortcut: bool, kernel: int = 1, hidden: int | None = None):
         super().__init__()
-        self.cv1 = Conv(channels, channels, 1)
-        self.cv2 = Conv(channels, channels, 3)
+        hidden = hidden or channels
+        self.cv1 = Conv(channels, hidden, kernel)
+        self.cv2 = Conv(hidden, channels, 3)
         self.shortcut = shortcut
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,33 +94,38 @@ class Bottleneck(nn.Module):
 class C3(nn.Module):
     """Cross-stage block: half of the channels through `repeats` bottlenecks, half past them, then merged."""
 
-    def __init__(self, c_in: int, c_out: int, repeats: int, shortcut: bool):
+    def __init__(self, c_in: int, c_out: int, repeats: int, shortcut: bool, kernel: int = 1):
         super().__init__()
         hidden = c_out // 2
         self.cv1 = Conv(c_in, hidden)
         self.cv2 = Conv(c_in, hidden)
         self.cv3 = Conv(2 * hidden, c_out)
-        self.m = nn.Sequential(*(Bottleneck(hidden, shortcut) for _ in range(repeats)))
+        self.m = nn.Sequential(*(Bottleneck(hidden, shortcut, kernel) for _ in range(repeats)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.cv3(torch.cat([self.m(self.cv1(x)), self.cv2(x)], 1))
 
 
 class SPPF(nn.Module):
-    """Spatial pyramid pooling, fast: three chained 5x5 max-pools see 5, 9 and 13 cells around each cell."""
+    """Spatial pyramid pooling, fast: three chained 5x5 max-pools see 5, 9 and 13 cells around each cell.
 
-    def __init__(self, c_in: int, c_out: int, kernel: int = 5):
+    With `residual` (YOLO26) the result is added to the input, and the first convolution has no activation.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 5, residual: bool = False):
         super().__init__()
         hidden = c_in // 2
-        self.cv1 = Conv(c_in, hidden)
+        self.cv1 = Conv(c_in, hidden, activation=not residual)
         self.cv2 = Conv(4 * hidden, c_out)
         self.m = nn.MaxPool2d(kernel, stride=1, padding=kernel // 2)
+        self.residual = residual
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.cv1(x)
-        y1 = self.m(x)
+        y = self.cv1(x)
+        y1 = self.m(y)
         y2 = self.m(y1)
-        return self.cv2(torch.cat([x, y1, y2, self.m(y2)], 1))
+        out = self.cv2(torch.cat([y, y1, y2, self.m(y2)], 1))
+        return x + out if self.residual else out
 
 
 class Concat(nn.Module):
@@ -125,7 +149,8 @@ class Detector(nn.Module):
     """A list of layers, each reading earlier outputs; the last one is the detection head.
 
     `rows`: (name, source, module) per layer; source is -1 (the layer before), an index, or a list of both.
-    What a family adds: `family`, `size`, `strides`, `stages` (name -> range of layer indices) and `decode`.
+    What a family adds: `family`, `size` (one of `sizes`), `strides`, `stages` (name -> range of layer indices),
+    `objectness` (whether `decode` gives such a column before the classes), `decode` and `head_options`.
 
     `fixed_batchnorm` holds the dotted names of BatchNorm modules that stay in eval mode whatever `train()` says:
     that is how a freeze survives every later `model.train()` (Lesson 02).
@@ -133,8 +158,10 @@ class Detector(nn.Module):
 
     family: str
     size: str
+    sizes: tuple[str, ...]
     strides: tuple[int, ...]
     stages: dict[str, range]
+    objectness = True
 
     def __init__(self, rows: list[tuple[str, int | list[int], nn.Module]], names: dict[int, str]):
         super().__init__()
@@ -176,7 +203,45 @@ class Detector(nn.Module):
         return x
 
     def decode(self, raw: list[torch.Tensor]) -> torch.Tensor:
-        """Raw maps -> (b, N, 5 + nc) predictions in input pixels; each family documents its columns."""
+        """Raw maps -> (b, N, columns) predictions in input pixels; each family documents its columns."""
+        raise NotImplementedError
+
+    def decode_once(self, raw: list[torch.Tensor], max_det: int = 300) -> torch.Tensor:
+        """Raw maps -> (b, k, 6) rows x1, y1, x2, y2, score, class, best first, each object once without suppression.
+
+        Raises `UserError` where no head was trained to do that.
+        """
+        raise UserError(
+            f"{self.family.replace('yolo', 'YOLO')} answers an object several times and needs suppression: "
+            "YOLO26 can do without."
+        )
+
+    def detections(
+        self,
+        raw: list[torch.Tensor],
+        confidence: float = 0.25,
+        iou: float = 0.45,
+        multi_label: bool = False,
+        max_det: int = 300,
+        candidates: int = 30_000,
+        end_to_end: bool = False,
+    ) -> list[torch.Tensor]:
+        """Raw maps -> per image (n, 6) rows x1, y1, x2, y2, score, class in input pixels, best first.
+
+        `end_to_end` takes the answers of `decode_once` as they are; else those of `decode` go through `nms`, which
+        documents the other arguments. Lesson 04.
+        """
+        if end_to_end:
+            return [rows[rows[:, 4] > confidence] for rows in self.decode_once(raw, max_det)]
+        decoded = self.decode(raw)
+        return nms(decoded, confidence, iou, multi_label, max_det, candidates=candidates, objectness=self.objectness)
+
+    @staticmethod
+    def head_options(shapes: Mapping[str, Sequence[int]]) -> dict[str, int] | None:
+        """What the tensors of a state dict (name -> shape) tell of this family's head, None without such a head.
+
+        "num_classes", and what else the constructor takes beside the size and the names.
+        """
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> Detector:

@@ -6,6 +6,7 @@ Image (b, 3, h, w) -> three raw maps (b, 3, h/s, w/s, 5 + nc) at strides s = 8, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -73,6 +74,7 @@ class YOLOv5(Detector):
     """
 
     family = "yolov5"
+    sizes = tuple(SIZES)
     strides = STRIDES
 
     def __init__(self, size: str, names: dict[int, str]):
@@ -109,6 +111,12 @@ class YOLOv5(Detector):
         super().__init__(rows, names)
         self.size = size
         self.stages = {"backbone": range(0, 10), "neck": range(10, 24), "head": range(24, 25)}
+
+    @staticmethod
+    def head_options(shapes: Mapping[str, Sequence[int]]) -> dict[str, int] | None:
+        """See `Detector.head_options`."""
+        rows = shapes.get("model.24.m.0.bias", (0,))[0]
+        return {"num_classes": rows // 3 - 5} if rows >= 18 and rows % 3 == 0 else None
 
     def decode(self, raw: list[torch.Tensor]) -> torch.Tensor:
         """Raw maps -> (b, N, 5 + nc): cx, cy, w, h in input pixels, objectness, class probabilities.
