@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 OFFICIAL_CLASSES = {
     "models.yolo": ("DetectionModel", "Model", "Detect"),

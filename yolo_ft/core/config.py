@@ -44,7 +44,7 @@ class TrainConfig:
     ema_ramp: float = 100.0
     bn_momentum: float = 0.1
     # loss
-    box: float = 0.05
+    box: float | None = None  # what the family's loss has: YOLOv5 0.05, YOLO26 7.5
     cls: float = 0.5
     cls_pw: float = 1.0
     obj: float = 1.0
@@ -111,7 +111,7 @@ class TrainConfig:
 
 CHOICES = {
     "freeze_bn": ("fixed", "running"),
-    "optimizer": ("AdamW", "SGD"),
+    "optimizer": ("AdamW", "SGD", "MuSGD", "auto"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "transfer_mode": ("names", "reference"),
     "cache": ("ram", "none"),

@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.selectors import layer_parameters
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 MIB = 2**20
 

@@ -21,7 +21,7 @@ from yolo_ft.finetune.downloads import OFFICIAL, fetch_weights, official_name
 from yolo_ft.finetune.files import atomic_path, plain
 from yolo_ft.finetune.unpickling import Record, StoredTensor
 from yolo_ft.models import MODEL_NAMES, build_model
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 FORMAT, VERSION = "yolo_ft", 1
 HEAD_BIAS = "model.24.m.0.bias"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.selectors import layer_index, layer_parameters, ranges_text, select, split_spec
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 BATCHNORM_MODES = ("fixed", "running")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from yolo_ft.finetune.accounting import MIB, ideal_cached_speedup, ideal_speedup, image_size, measure
 from yolo_ft.finetune.freeze_plan import FreezePlan
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 
 @dataclass(frozen=True)

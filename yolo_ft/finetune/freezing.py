@@ -18,7 +18,7 @@ from yolo_ft.finetune.freeze_plan import FreezePlan, refuse_everything, whole_la
 from yolo_ft.finetune.freeze_report import FreezeReport, freeze_report
 from yolo_ft.finetune.phases import Phase, is_phases, parse_phases
 from yolo_ft.finetune.selectors import layer_parameters, ranges_text
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 __all__ = [
     "FreezePlan", "FreezeReport", "Phase", "apply_plan", "current_plan", "freeze", "is_phases", "parse_phases",

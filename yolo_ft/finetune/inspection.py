@@ -6,7 +6,7 @@ import pandas as pd
 
 from yolo_ft.finetune.accounting import measure
 from yolo_ft.finetune.selectors import layer_index
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 
 def stage_of(model: Detector, layer: int) -> str:

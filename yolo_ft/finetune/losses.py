@@ -1,4 +1,7 @@
-"""The YOLOv5 detection loss: box (CIoU), objectness and classes. The model predicts; this judges."""
+"""The YOLOv5 detection loss: box (CIoU), objectness and classes. The model predicts; this judges.
+
+`LOSSES` names the loss of every family.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from torch.nn import functional as F
 from yolo_ft.core.boxes import paired_ciou
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.finetune.assign import Assignment, assign
+from yolo_ft.finetune.end_to_end_loss import EndToEndLoss
 from yolo_ft.models import Detector
 
+BOX_GAIN = 0.05
 LEVEL_BALANCE = (4.0, 1.0, 0.4)  # P3 has most cells and so the smallest mean
 
 
 def scaled_gains(config: TrainConfig, num_classes: int) -> dict[str, float]:
     """Loss gains fitted to the class count and image size, once per run, as YOLOv5 v7.0's trainer does."""
     return {
-        "box": config.box,
+        "box": BOX_GAIN if config.box is None else config.box,
         "cls": config.cls * num_classes / 80,
         "obj": config.obj * (config.imgsz / 640) ** 2,
     }
@@ -29,12 +34,20 @@ class DetectionLoss:
     `gains` are the final factors of the terms (`scaled_gains` makes them from a configuration).
     """
 
+    parts = ("box", "obj", "cls")
+    unused = ()
+
     def __init__(self, model: Detector, config: TrainConfig, gains: dict[str, float]):
         self.anchors = model.head.anchors.float()  # (level, anchor, 2) in cells
         self.num_classes = model.num_classes
         self.config, self.gains = config, gains
         self.positive = 1 - config.label_smoothing / 2
         self.negative = config.label_smoothing / 2
+
+    @classmethod
+    def for_epoch(cls, model: Detector, config: TrainConfig, epoch: int) -> DetectionLoss:
+        """The loss of one epoch of a training: the same in every epoch."""
+        return cls(model, config, scaled_gains(config, model.num_classes))
 
     def __call__(self, raw: list[torch.Tensor], targets: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """`raw`: maps (b, 3, ny, nx, 5 + nc); `targets`: (t, 6) rows [image, class, cx, cy, w, h] normalised."""
@@ -91,3 +104,6 @@ def predicted_boxes(picked: torch.Tensor, match: Assignment) -> torch.Tensor:
     xy = 2 * picked[:, :2].sigmoid() - 0.5
     wh = (2 * picked[:, 2:4].sigmoid()) ** 2 * match.anchor_sizes
     return torch.cat([xy, wh], 1)
+
+
+LOSSES = {"yolov5": DetectionLoss, "yolo26": EndToEndLoss}

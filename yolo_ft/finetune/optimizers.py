@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from yolo_ft.core.config import TrainConfig
+from yolo_ft.finetune.musgd import MuSGD
 from yolo_ft.models import Detector
 
 GROUPS = ("bias", "weight", "norm")
+LONG_TRAINING = 10_000  # steps beyond which optimizer="auto" takes MuSGD
+BOOST = 3.0  # MuSGD's factor of the rate where a family asks for it
 
 
 def accumulation(config: TrainConfig) -> int:
@@ -33,7 +39,7 @@ def parameter_groups(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
 
 
 def build_optimizer(model: Detector, config: TrainConfig, fused: bool = False) -> torch.optim.Optimizer:
-    """SGD (Nesterov) or AdamW over the trainable parameters; each group's `name` is one of `GROUPS`.
+    """SGD (Nesterov), AdamW or MuSGD over the trainable parameters; each group's `name` is one of `GROUPS`.
 
     Weight decay is scaled to the images that one step really sees, as YOLOv5 v7.0 does. `fused` steps all
     parameters in one kernel. Lesson 03.
@@ -49,10 +55,43 @@ def build_optimizer(model: Detector, config: TrainConfig, fused: bool = False) -
         for group, members in parameter_groups(model).items()
         if members
     ]
+    if config.optimizer == "MuSGD":
+        return MuSGD(_boosted_apart(groups, model.boosted), config.lr0, config.momentum)
     if config.optimizer == "SGD":
         nesterov = config.momentum > 0
         return torch.optim.SGD(groups, lr=config.lr0, momentum=config.momentum, nesterov=nesterov, fused=fused)
     return torch.optim.AdamW(groups, lr=config.lr0, betas=(config.momentum, 0.999), fused=fused)
+
+
+def _boosted_apart(groups: list[dict], boosted: tuple[str, ...]) -> list[dict]:
+    """MuSGD's groups: each in two, by whether a name starts with one of `boosted`; kernels are for Muon."""
+    apart = []
+    for group in groups:
+        for boost in (BOOST, 1.0):
+            members = [
+                (name, p)
+                for name, p in zip(group["names"], group["params"], strict=True)
+                if name.startswith(boosted) == (boost == BOOST)
+            ]
+            if members:
+                names, params = zip(*members, strict=True)
+                halves = {"names": list(names), "params": list(params), "boost": boost}
+                apart.append({**group, **halves, "muon": group["name"] == "weight"})
+    return apart
+
+
+def resolve_optimizer(config: TrainConfig, images: int, num_classes: int) -> TrainConfig:
+    """`optimizer="auto"` as Ultralytics 8.4 decides it, with the rate that goes with it; other settings as they are.
+
+    More than 10,000 steps of 64 images (or a batch, if that is larger) take MuSGD at 0.01, fewer AdamW at a rate that
+    falls with the class count. Biases warm up from 0. The momentum of MuSGD stays the setting's. Lesson 13.
+    """
+    if config.optimizer != "auto":
+        return config
+    if math.ceil(images / max(config.batch, 64)) * config.epochs > LONG_TRAINING:
+        return replace(config, optimizer="MuSGD", lr0=0.01, warmup_bias_lr=0.0)
+    rate = round(0.002 * 5 / (4 + num_classes), 6)
+    return replace(config, optimizer="AdamW", lr0=rate, momentum=0.9, warmup_bias_lr=0.0)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:

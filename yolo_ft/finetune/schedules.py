@@ -31,13 +31,15 @@ def accumulation_at(config: TrainConfig, step: int, batches: int) -> int:
     return max(round(grown), 1)
 
 
-def rate_and_momentum(config: TrainConfig, group: str, epoch: int, step: int, batches: int) -> tuple[float, float]:
+def rate_and_momentum(
+    config: TrainConfig, group: str, epoch: int, step: int, batches: int, boost: float = 1.0
+) -> tuple[float, float]:
     """(learning rate, momentum) of a parameter group at batch `step`, counted from the start of the run.
 
     During warm-up the rate rises linearly from 0 (biases: `warmup_bias_lr`) and the momentum from
-    `warmup_momentum`. Lesson 03 draws the curve.
+    `warmup_momentum`. `boost` is the group's own factor of `lr0`. Lesson 03 draws the curve.
     """
-    rate, momentum = config.lr0 * rate_factor(config, epoch), config.momentum
+    rate, momentum = config.lr0 * boost * rate_factor(config, epoch), config.momentum
     warm = warmup_steps(config, batches)
     if step < warm:
         start = config.warmup_bias_lr if group == "bias" else 0.0
@@ -55,7 +57,8 @@ def apply_schedule(
     """
     shown = 0.0
     for group in optimizer.param_groups:
-        rate, momentum = rate_and_momentum(config, group["name"], epoch, step, batches)
+        boost = group.get("boost", 1.0)
+        rate, momentum = rate_and_momentum(config, group["name"], epoch, step, batches, boost)
         group["lr"] = rate * phase_rate
         if "momentum" in group:
             group["momentum"] = momentum

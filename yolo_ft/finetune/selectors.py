@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 from numbers import Integral
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.models.layers import Detector
+from yolo_ft.models.detector import Detector
 
 ALL_BUT_HEAD = "all-but-head"
 

@@ -29,7 +29,8 @@ from yolo_ft.finetune.optimizers import build_optimizer, optimizer_state, restor
 from yolo_ft.finetune.phases import Phase, phase_index
 from yolo_ft.finetune.runs import Run
 from yolo_ft.finetune.schedules import accumulation_at, apply_schedule
-from yolo_ft.models.layers import Detector, set_batchnorm_momentum, unfold
+from yolo_ft.models.detector import Detector
+from yolo_ft.models.layers import set_batchnorm_momentum, unfold
 
 Listener = Callable[[str, dict], None]
 RESULT = ("map50", "map50_95", "precision", "recall")

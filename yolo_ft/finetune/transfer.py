@@ -8,7 +8,7 @@ import torch
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.checkpoints import Checkpoint
-from yolo_ft.models.layers import Detector, class_names
+from yolo_ft.models.detector import Detector, class_names
 
 BOX_ROWS = 5  # per anchor: x, y, w, h, objectness; the class rows follow
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.models.layers import Detector, class_names
+from yolo_ft.models.detector import Detector, class_names
 from yolo_ft.models.yolo26 import YOLO26
 from yolo_ft.models.yolov5 import YOLOv5
 

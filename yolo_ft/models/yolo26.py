@@ -15,7 +15,8 @@ from torch import nn
 
 from yolo_ft.core.boxes import xyxy_to_cxcywh
 from yolo_ft.models.attention import C2PSA, C3k2
-from yolo_ft.models.layers import SPPF, Concat, Conv, Detector
+from yolo_ft.models.detector import Detector
+from yolo_ft.models.layers import SPPF, Concat, Conv
 
 # size: (depth multiple, width multiple, most nominal channels)
 SIZES = {
@@ -89,6 +90,7 @@ class YOLO26(Detector):
     sizes = tuple(SIZES)
     strides = STRIDES
     objectness = False
+    boosted = ("model.23.cv3.", "model.23.one2one_cv3.")
 
     def __init__(self, size: str, names: dict[int, str], class_width: int | None = None):
         depth, width, most = SIZES[size]
@@ -174,8 +176,13 @@ def flatten_maps(maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tens
     return rows[..., :4], rows[..., 4:]
 
 
+def corners(points: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+    """Cell centres (N, 2) and distances (b, N, 4) to the sides -> boxes (b, N, 4) xyxy, everything in cells."""
+    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], -1)
+
+
 def decode_corners(maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Raw maps of one head -> boxes (b, N, 4) xyxy in input pixels and class logits (b, N, nc). Lesson 13."""
     distances, logits = flatten_maps(maps)
     points, strides = anchor_points(maps)
-    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], 2) * strides, logits
+    return corners(points, distances) * strides, logits

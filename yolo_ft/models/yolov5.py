@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from yolo_ft.models.layers import C3, SPPF, Concat, Conv, Detector
+from yolo_ft.models.detector import Detector
+from yolo_ft.models.layers import C3, SPPF, Concat, Conv
 
 # size: (depth multiple, width multiple)
 SIZES = {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.00, 1.00), "x": (1.33, 1.25)}
