@@ -1,7 +1,7 @@
-"""Writes files in the official YOLOv5 format (v6 and v7) without the reference package, for the tests of the reader.
+"""Writes files in the official formats (YOLOv5 v6 and v7, Ultralytics 8.4) without the reference packages, for tests.
 
 For the moment of saving, empty classes with the official names stand in `sys.modules`; their instances carry our
-tensors under the official attribute names, and PyTorch pickles them whole, as YOLOv5 does.
+tensors under the official attribute names, and PyTorch pickles them whole, as the reference packages do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import torch
@@ -23,21 +23,35 @@ from torch import nn
 from yolo_ft.models.detector import Detector
 
 OFFICIAL_CLASSES = {
-    "models.yolo": ("DetectionModel", "Model", "Detect"),
-    "models.common": ("Conv", "Bottleneck", "C3", "SPPF", "Concat"),
+    "yolov5": {
+        "models": (),
+        "models.yolo": ("DetectionModel", "Model", "Detect"),
+        "models.common": ("Conv", "Bottleneck", "C3", "SPPF", "Concat"),
+    },
+    "yolo26": {
+        "ultralytics": (),
+        "ultralytics.nn": (),
+        "ultralytics.nn.tasks": ("DetectionModel",),
+        "ultralytics.nn.modules": (),
+        "ultralytics.nn.modules.conv": ("Conv", "DWConv", "Concat"),
+        "ultralytics.nn.modules.block": ("C3k2", "C3k", "Bottleneck", "SPPF", "C2PSA", "PSABlock", "Attention"),
+        "ultralytics.nn.modules.head": ("Detect",),
+        "ultralytics.utils": ("IterableSimpleNamespace",),
+    },
 }
+PLAIN = {"IterableSimpleNamespace": SimpleNamespace}  # the classes that are no modules
 
 
 @contextmanager
-def official_modules() -> Iterator[dict[str, type]]:
-    """The official class names, importable only inside the block."""
-    before = {name: sys.modules.pop(name, None) for name in ("models", *OFFICIAL_CLASSES)}
+def official_modules(family: str) -> Iterator[dict[str, type]]:
+    """The official class names of a family, importable only inside the block."""
+    tree = OFFICIAL_CLASSES[family]
+    before = {name: sys.modules.pop(name, None) for name in tree}
     classes = {}
-    sys.modules["models"] = ModuleType("models")
-    for module_name, names in OFFICIAL_CLASSES.items():
+    for module_name, names in tree.items():
         module = sys.modules[module_name] = ModuleType(module_name)
         for name in names:
-            classes[name] = type(name, (nn.Module,), {"__module__": module_name})
+            classes[name] = type(name, (PLAIN.get(name, nn.Module),), {"__module__": module_name})
             setattr(module, name, classes[name])
     try:
         yield classes
@@ -48,37 +62,47 @@ def official_modules() -> Iterator[dict[str, type]]:
                 sys.modules[name] = module
 
 
-def official_module(module: nn.Module, classes: dict[str, type]) -> nn.Module:
+def official_module(module: nn.Module, classes: dict[str, type], path: str = "") -> nn.Module:
     """`module` as an instance of the official class of the same name, children included."""
-    cls = classes.get(type(module).__name__)
-    if cls is None and type(module).__module__.startswith("torch.nn"):
-        twin = copy.deepcopy(module)
-    else:
-        twin = cls()
+    name = type(module).__name__
+    if name == "Conv" and module.conv.groups > 1 and "cv3" in path:
+        name = "DWConv"
+    if name == "SiLU":
+        twin = nn.SiLU(inplace=True)
+    elif name in classes:
+        twin = classes[name]()
         twin._parameters.update(copy.deepcopy(module._parameters))
         twin._buffers.update(copy.deepcopy(module._buffers))
-    for name, child in module._modules.items():
-        twin._modules[name] = official_module(child, classes)
+    else:
+        twin = copy.deepcopy(module)  # PyTorch's own
+    for child, inner in module._modules.items():
+        twin._modules[child] = official_module(inner, classes, f"{path}.{child}")
     return twin
 
 
 def official_model(model: Detector, classes: dict[str, type], version: str, half: bool = True) -> nn.Module:
-    """The whole pickled object: modules, and the attributes that YOLOv5 puts on them."""
-    whole = classes["DetectionModel" if version == "v7" else "Model"]()
+    """The whole pickled object: modules, and the attributes that YOLOv5 or Ultralytics 8.4 put on them."""
+    whole = classes["Model" if version == "v6" else "DetectionModel"]()
     whole._modules["model"] = official_module(model.model, classes)
     names = [model.names[i] for i in range(model.num_classes)]
-    whole.names = dict(enumerate(names)) if version == "v7" else names
+    whole.names = names if version == "v6" else dict(enumerate(names))
     whole.yaml = {"nc": model.num_classes, "backbone": [[-1, 1, "Conv", [64, 6, 2, 2]]], "ch": 3}
-    whole.nc, whole.inplace, whole.save = model.num_classes, True, [4, 6, 10, 14, 17, 20, 23]
-    whole.stride, whole.class_weights = torch.tensor([8.0, 16.0, 32.0]), torch.ones(model.num_classes)
-    whole.hyp = {"lr0": 0.01, "anchor_t": 4.0, "box": 0.05}
+    whole.nc, whole.inplace, whole.save = model.num_classes, True, list(model.saved)
+    whole.stride = torch.tensor([8.0, 16.0, 32.0])
     for i, (layer, spec) in enumerate(zip(whole.model, model.layers, strict=True)):
         layer.i, layer.f, layer.type = i, list(spec.source), f"models.common.{type(layer).__name__}"
         layer.np = sum(p.numel() for p in layer.parameters())
     detect = whole.model[-1]
-    detect.nc, detect.no, detect.nl, detect.na = model.num_classes, model.num_classes + 5, 3, 3
-    detect.stride, detect.grid = whole.stride, [torch.empty(0)] * 3
-    detect.anchor_grid = [torch.zeros(1, 3, 2, 2, 2) for _ in range(3)]  # a stale cache: not part of the state dict
+    detect.nc, detect.nl, detect.stride = model.num_classes, 3, whole.stride
+    if version == "8.4":
+        whole.args, whole.criterion = {"model": "yolo26n.yaml", "box": 7.5, "nms": None}, None
+        detect.no, detect.reg_max, detect.max_det, detect._end2end = model.num_classes + 4, 1, 300, True
+        detect.anchors, detect.strides = torch.zeros(2, 336), torch.zeros(1, 336)  # a stale cache
+        detect.shape = torch.Size([1, 64, 16, 16])
+    else:
+        whole.hyp, whole.class_weights = {"lr0": 0.01, "anchor_t": 4.0, "box": 0.05}, torch.ones(model.num_classes)
+        detect.no, detect.na, detect.grid = model.num_classes + 5, 3, [torch.empty(0)] * 3
+        detect.anchor_grid = [torch.zeros(1, 3, 2, 2, 2) for _ in range(3)]  # a stale cache: not part of the state dict
     for parameter in whole.parameters():
         parameter.requires_grad = False
     return whole.half() if half else whole
@@ -106,7 +130,7 @@ def write_official(
 
     `change` edits the content before it is saved.
     """
-    with official_modules() as classes:
+    with official_modules("yolov5") as classes:
         place = _SavedPath(pathlib.PosixPath, "runs", "train", "exp")
         if windows:
             place = _SavedPath(pathlib.WindowsPath, "C:\\", "Users", "Zoë", "yolov5")
@@ -130,6 +154,42 @@ def write_official(
             content |= {"epoch": 7, "updates": 1234, "optimizer": optimizer.state_dict()}
             content |= {"best_fitness": np.array([0.25]), "fitness": np.float64(0.25)}
             content["ema"] = official_model(ema, classes, version)
+        if change is not None:
+            change(content)
+        torch.save(content, path)
+    return path
+
+
+def write_ultralytics(
+    path: Path, model: Detector, ema: Detector | None = None, change: Callable[[dict], None] | None = None
+) -> Path:
+    """Save `model` as Ultralytics 8.4 does: stripped, or mid-training when `ema` is given (it alone is saved then)."""
+    with official_modules("yolo26") as classes:
+        content = {
+            **{"epoch": -1, "best_fitness": None, "stopper": None, "model": None, "ema": None, "updates": None},
+            **{
+                "modelopt": None,
+                "optimizer": None,
+                "scaler": None,
+                "train_args": {"data": "coco8.yaml", "freeze": None},
+            },
+            **{"train_metrics": {"fitness": 0.25}, "train_results": {"epoch": [1, 2]}, "date": "2026-02-03T10:00:00"},
+            **{
+                "version": "8.4.190",
+                "git": {"branch": None},
+                "license": "AGPL-3.0",
+                "docs": "https://docs.ultralytics.com",
+            },
+        }
+        if ema is None:
+            content["model"] = official_model(model, classes, "8.4")
+        else:
+            optimizer = torch.optim.SGD([nn.Parameter(torch.ones(7))], lr=0.01, momentum=0.9)
+            optimizer.param_groups[0]["params"][0].grad = torch.ones(7)
+            optimizer.step()
+            content |= {"epoch": 7, "best_fitness": 0.25, "updates": 1234, "optimizer": optimizer.state_dict()}
+            content["ema"] = official_model(ema, classes, "8.4")
+            content["ema"].args = classes["IterableSimpleNamespace"](**content["ema"].args)
         if change is not None:
             change(content)
         torch.save(content, path)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from helpers import filled, image, load_fixture
-from official_format import globals_of, rewrite, write_official
+from official_format import globals_of, rewrite, write_official, write_ultralytics
 from torch import nn
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.checkpoints import load_checkpoint, load_training_state, model_from_checkpoint, save_checkpoint
 from yolo_ft.models import build_model
+from yolo_ft.models.yolo26 import YOLO26
 
 NAMES = ["RBC", "WBC", "Platelets"]
 
@@ -38,15 +39,16 @@ def assert_same(state: dict, expected: dict, half: bool = False) -> None:
 
 
 @pytest.mark.parametrize("size", "nsmlx")
-def test_our_own_file_of_every_size_comes_back(tmp_path, size):
+@pytest.mark.parametrize("family", ["yolov5", "yolo26"])
+def test_our_own_file_of_every_size_comes_back(tmp_path, family, size):
     with torch.device("meta"):  # random values would take most of the time
-        model = build_model(f"yolov5{size}", names=NAMES)
+        model = build_model(family + size, names=NAMES)
     model.to_empty(device="cpu")
     for i, tensor in enumerate(model.state_dict().values()):
         tensor.fill_(i / 999 if tensor.is_floating_point() else i)
     path = save_checkpoint(tmp_path / "own.pt", model, {"epoch": 3}, half=size in "lx")
     checkpoint = load_checkpoint(path)
-    assert (checkpoint.family, checkpoint.size, checkpoint.num_classes) == ("yolov5", size, 3)
+    assert (checkpoint.family, checkpoint.size, checkpoint.num_classes) == (family, size, 3)
     assert checkpoint.names == {0: "RBC", 1: "WBC", 2: "Platelets"} and checkpoint.metadata == {"epoch": 3}
     assert_same(checkpoint.state_dict, model.state_dict(), half=size in "lx")
     assert [path.name for path in tmp_path.iterdir()] == ["own.pt"]
@@ -157,6 +159,75 @@ def test_a_training_file_gives_its_average(tmp_path, nano, numpy_name):
     assert checkpoint.metadata["source"].endswith("ema") and checkpoint.metadata["epoch"] == 7
 
 
+@pytest.mark.parametrize("size", "nm")
+def test_an_ultralytics_file_is_read_without_the_reference_package(tmp_path, size):
+    torch.manual_seed(1)
+    model = build_model(f"yolo26{size}", names=NAMES)
+    checkpoint = load_checkpoint(write_ultralytics(tmp_path / "x.pt", model))
+    assert (checkpoint.family, checkpoint.size, checkpoint.num_classes) == ("yolo26", size, 3)
+    assert checkpoint.names == dict(enumerate(NAMES)) and checkpoint.metadata["epoch"] == -1
+    assert_same(checkpoint.state_dict, model.state_dict(), half=True)
+
+
+def test_the_yolo26_parity_model_survives_an_ultralytics_file(tmp_path):
+    parity = filled(build_model("yolo26n"), "yolo26n").eval()
+
+    def in_full_precision(content: dict) -> None:
+        content["model"].float()
+        for key, tensor in content["model"].state_dict().items():
+            tensor.copy_(parity.state_dict()[key])
+
+    checkpoint = load_checkpoint(write_ultralytics(tmp_path / "x.pt", parity, change=in_full_precision))
+    shapes = [[key, list(tensor.shape)] for key, tensor in checkpoint.state_dict.items()]
+    assert shapes == load_fixture("yolo26n_params")
+    with torch.no_grad():
+        raw = model_from_checkpoint(checkpoint)(image(1, 64, 64))
+        assert all(torch.equal(a, b) for a, b in zip(raw, parity(image(1, 64, 64)), strict=True))
+
+
+def test_an_ultralytics_training_file_gives_its_average(tmp_path):
+    torch.manual_seed(2)
+    average = build_model("yolo26n", names=NAMES)
+    checkpoint = load_checkpoint(write_ultralytics(tmp_path / "last.pt", average, ema=average))
+    assert_same(checkpoint.state_dict, average.state_dict(), half=True)
+    assert checkpoint.metadata["source"].endswith("ema") and checkpoint.metadata["epoch"] == 7
+
+
+def test_a_fine_tuned_file_keeps_the_width_of_its_source(tmp_path):
+    """Ultralytics keeps the class branches as wide as the 80-class source's when it fine-tunes on three classes."""
+    narrow = build_model("yolo26n", names=NAMES)
+    wide = YOLO26("n", narrow.names, class_width=80)
+    assert sum(p.numel() for p in wide.parameters()) == 2_534_858
+    model = model_from_checkpoint(load_checkpoint(write_ultralytics(tmp_path / "x.pt", wide)))
+    assert model.head.class_width == 80 and narrow.head.class_width == 64
+    assert_same(model.state_dict(), wide.state_dict(), half=True)
+    again = model_from_checkpoint(load_checkpoint(save_checkpoint(tmp_path / "own.pt", model)))
+    assert_same(again.state_dict(), model.state_dict())
+
+
+def test_the_written_ultralytics_files_name_what_official_files_name(tmp_path):
+    found, model = load_fixture("checkpoint_globals"), build_model("yolo26n", names=NAMES)
+    stripped = globals_of(write_ultralytics(tmp_path / "a.pt", model))
+    training = globals_of(write_ultralytics(tmp_path / "b.pt", model, ema=model))
+    assert stripped == set(found["ultralytics_8.4.190_yolo26_stripped"]["globals"])
+    assert training == set(found["ultralytics_8.4.190_yolo26_training_checkpoint"]["globals"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (b"nn.tasks\nDetectionModel\n", b"nn.tasks\nSegmentationModel\n", "segmentation model"),
+        (b"nn.tasks\nDetectionModel\n", b"nn.tasks\nOBBModel\n", "rotated boxes"),
+        (b"modules.block\nC2PSA\n", b"modules.block\nDFL\n", "YOLOv8, YOLO11"),
+        (b"ultralytics.nn.tasks\nDetectionModel\n", b"os\nsystem\n", "nothing in it was run"),
+    ],
+)
+def test_other_ultralytics_models_are_refused(tmp_path, old, new, sentence):
+    path = write_ultralytics(tmp_path / "x.pt", build_model("yolo26n", 1))
+    with pytest.raises(UserError, match=sentence):
+        load_checkpoint(rewrite(path, lambda data: data.replace(old, new)))
+
+
 def test_names_that_do_not_fit_are_replaced_with_a_warning(tmp_path, nano):
     path = write_official(tmp_path / "x.pt", nano, change=lambda content: setattr(content["model"], "names", ["one"]))
     with pytest.warns(UserWarning, match="class0"):
@@ -187,8 +258,8 @@ def _anchors(content: dict) -> None:
     [
         (_p6, "P6 model"),
         (_fused, "folded into the convolutions"),
-        (_wider, "does not have the tensors of any YOLOv5 size"),
-        (_anchors, "three anchors per level"),
+        (_wider, "does not have the tensors of any size of YOLOv5 or YOLO26"),
+        (_anchors, "does not have the tensors of any size"),
         (lambda content: content.update(model={}), "holds no model"),
         (lambda content: content.clear(), "holds no model"),
     ],
@@ -206,7 +277,8 @@ def test_other_models_are_refused(tmp_path, nano, change, sentence):
         (b"models.yolo\nDetectionModel\n", b"models.yolo\nClassificationModel\n", "classification model"),
         (b"models.common\nSPPF\n", b"models.common\nClassify\n", "classification model"),
         (b"models.common\nConv\n", b"models.common\nFocus\n", "before release 6.0"),
-        (b"models.yolo\nDetectionModel\n", b"ultralytics.nn.tasks\nDetectionModel\n", "ultralytics package.*yolov5nu"),
+        (b"models.common\nSPPF\n", b"ultralytics.nn.modules.block\nDFL\n", "ultralytics package.*yolov5nu"),
+        (b"models.yolo\nDetectionModel\n", b"ultralytics.nn.tasks\nPoseModel\n", "pose model"),
     ],
 )
 def test_other_families_are_refused_by_what_their_pickle_names(tmp_path, nano, old, new, sentence):

@@ -244,7 +244,7 @@ def test_pytorch_reads_the_same_tensors_when_stand_ins_are_allowed(tmp_path, nan
 
 
 def test_globals_are_listed_in_order_without_loading():
-    with official_modules() as classes:
+    with official_modules("yolov5") as classes:
         data = pickle.dumps([classes["Model"], Call(os.getcwd), {"posix": "system"}], 4)
     assert list_globals(data) == ["models.yolo.Model", f"{os.getcwd.__module__}.getcwd"]
     assert list_globals(pickle.dumps({}, 2)) == []

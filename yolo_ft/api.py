@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from yolo_ft.core.config import TrainConfig
+from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import seed_everything
 from yolo_ft.core.targets import Detections
 from yolo_ft.data.dataset import Dataset, load_dataset
@@ -92,6 +93,8 @@ class YOLO:
         train_set, val_set = load_dataset(data, "train"), load_dataset(data, "val")
         if epochs is None and is_phases(freeze):
             epochs = total_epochs(parse_phases(freeze))
+        if hyp and self.model.family != "yolov5":
+            raise UserError("Hyper-parameter files hold YOLOv5's gains, which mislead YOLO26: give settings by name.")
         given = {**settings, **({} if epochs is None else {"epochs": epochs})}
         config = TrainConfig.from_dict(
             {**(load_hyp(hyp) if hyp else {}), "data": str(data), "freeze": freeze, "weights": self.weights, **given}
@@ -103,21 +106,31 @@ class YOLO:
         self.weights = str(run.weights("best"))
         return run
 
-    def val(self, data: str | Path | Dataset, split: str = "val", imgsz: int = 320, batch: int = 16) -> Metrics:
-        """mAP50, mAP50-95, per-class AP, precision and recall on a dataset. Lesson 04."""
-        return evaluate(self.model, data, split, imgsz, batch)
+    def val(
+        self, data: str | Path | Dataset, split: str = "val", imgsz: int = 320, batch: int = 16, nms: bool = True
+    ) -> Metrics:
+        """mAP50, mAP50-95, per-class AP, precision and recall on a dataset. Lesson 04.
+
+        `nms=False` measures YOLO26 end to end, without suppression. Lesson 13.
+        """
+        return evaluate(self.model, data, split, imgsz, batch, end_to_end=not nms)
 
     def predict(
         self,
         image: str | Path | np.ndarray | Sequence[str | Path | np.ndarray],
         conf: float = 0.25,
-        iou: float = 0.45,
+        iou: float | None = None,
         imgsz: int = 320,
+        nms: bool = True,
     ) -> list[Detections]:
-        """Detections of one image or several (paths, or uint8 RGB arrays (h, w, 3)), one entry per image. Lesson 00."""
+        """Detections of one image or several (paths, or uint8 RGB arrays (h, w, 3)), one entry per image. Lesson 00.
+
+        Boxes of one class that overlap by more than `iou` (0.45 for YOLOv5, 0.7 for YOLO26) suppress each other;
+        `nms=False` does without, which YOLO26 alone can. Lesson 13.
+        """
         many = [image] if isinstance(image, str | Path | np.ndarray) else list(image)
         pixels = [each if isinstance(each, np.ndarray) else read_image(Path(each)) for each in many]
-        return detect_images(self.model, pixels, imgsz, conf, iou)
+        return detect_images(self.model, pixels, imgsz, conf, iou, end_to_end=not nms)
 
     def save(self, path: str | Path, half: bool = False) -> None:
         """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers."""

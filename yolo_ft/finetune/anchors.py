@@ -71,9 +71,12 @@ def _kmeans(points: np.ndarray, count: int, rng: np.random.Generator, rounds: in
 def fit_anchors(model: Detector, dataset: Dataset, config: TrainConfig) -> dict | None:
     """Replace the model's anchors when they miss more than 2 % of the boxes and better ones are found.
 
-    Returns {"recall_before", "recall_after"} when they were replaced, else None. Called once before training.
+    Returns {"recall_before", "recall_after"} when they were replaced, else None: always where there are no anchors.
+    Called once before training.
     """
-    anchors = model.head.anchors  # (level, anchor, 2) in cells
+    anchors = getattr(model.head, "anchors", None)  # (level, anchor, 2) in cells
+    if anchors is None:
+        return None
     strides = torch.tensor(model.strides, dtype=anchors.dtype, device=anchors.device).view(-1, 1, 1)
     sizes = box_sizes(dataset, config.imgsz)
     pixels = (anchors * strides).reshape(-1, 2).cpu().numpy()

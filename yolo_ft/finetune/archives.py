@@ -77,8 +77,8 @@ class Archive:
         if isinstance(error, UnknownName):
             listed = ", ".join(repr(unknown) for unknown in error.args[:3]) + ", ..." * (len(error.args) > 3)
             return UserError(
-                f"{name} refers to {listed}, which no YOLOv5 checkpoint needs: it is refused and nothing in it was "
-                "run; take the weights from a source that you trust."
+                f"{name} refers to {listed}, which no detector's checkpoint needs: it is refused and nothing in it "
+                "was run; take the weights from a source that you trust."
             )
         reason = str(error).strip().rstrip(".") or type(error).__name__
         return UserError(f"{name} is truncated or damaged ({reason}): download or copy it again.")
@@ -125,5 +125,5 @@ def _sniff(path: Path) -> None:
     elif b"\0" not in head:
         what = "a text, perhaps a web page or a Git LFS pointer (download the weights themselves)"
     else:
-        what = "a file of an unknown kind (a .pt file of YOLOv5 or of this package is needed)"
+        what = "a file of an unknown kind (a .pt file of YOLOv5, YOLO26 or this package is needed)"
     raise UserError(f"{path.name} is not a checkpoint but {what}.")

@@ -1,7 +1,7 @@
 """Checkpoints: trained weights with their names, the class names, and what they are weights of.
 
-`load_checkpoint` reads our own files and official YOLOv5 v6/v7 `.pt` files; the latter hold whole Python objects and
-are read without the reference package and without running anything inside them (`unpickling`).
+`load_checkpoint` reads our own files and official ones of YOLOv5 v6/v7 and of Ultralytics 8.4 (YOLO26); these hold
+whole Python objects and are read without the reference package and without running anything inside them (`unpickling`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from yolo_ft.finetune.archives import Archive
 from yolo_ft.finetune.downloads import OFFICIAL, fetch_weights, official_name
 from yolo_ft.finetune.files import atomic_path, plain
 from yolo_ft.finetune.unpickling import Record, StoredTensor
-from yolo_ft.models import MODEL_NAMES, build_model
+from yolo_ft.models import model_for
 from yolo_ft.models.detector import Detector
 
 FORMAT, VERSION = "yolo_ft", 1
-HEAD_BIAS = "model.24.m.0.bias"
 LARGEST_TREE = 10_000  # modules; YOLOv5x has fewer than 1,000
-ONLY = "only YOLOv5 n, s, m, l, x detectors of release 6.0 and later are read (yolov5n.pt ... yolov5x.pt)"
+ONLY = "only n, s, m, l, x detectors of YOLOv5 (release 6.0 and later) and YOLO26 are read (yolov5n.pt ... yolo26x.pt)"
 # what gives another family away: a name in the pickle -> what the file is
 OTHER_FAMILIES = {
-    "ultralytics.": "was saved by the ultralytics package (YOLOv8, YOLO11, YOLO26 or a 'u' model such as yolov5nu)",
+    "ultralytics.nn.modules.block.DFL": "is of the ultralytics package (YOLOv8, YOLO11, a 'u' model such as yolov5nu)",
+    "ultralytics.nn.tasks.Segment": "is a segmentation model",
+    "ultralytics.nn.tasks.Classif": "is a classification model",
+    "ultralytics.nn.tasks.Pose": "is a pose model",
+    "ultralytics.nn.tasks.OBB": "is a model for rotated boxes",
     "models.yolo.Segment": "is a segmentation model",
     "models.yolo.Classif": "is a classification model",
     "models.common.Classify": "is a classification model",
@@ -41,7 +44,8 @@ OTHER_FAMILIES = {
 class Checkpoint:
     """Trained weights. `state_dict`: official tensor names -> float32 tensors (counters int64), EMA where there is one.
 
-    `names`: {index: class name}; `family` "yolov5"; `size` "n" ... "x"; `metadata`: plain values about the origin.
+    `names`: {index: class name}; `family` "yolov5" or "yolo26"; `size` "n" ... "x"; `metadata`: plain values about
+    the origin.
     """
 
     state_dict: dict[str, torch.Tensor] = field(repr=False)
@@ -58,10 +62,10 @@ class Checkpoint:
 
 
 def load_checkpoint(path_or_name: str | Path) -> Checkpoint:
-    """Read a checkpoint: our own file, an official YOLOv5 v6/v7 `.pt`, or an official name ("yolov5n", "yolov5n.pt").
+    """Read a checkpoint: our own file, an official `.pt` of YOLOv5 or YOLO26, or an official name ("yolov5n.pt").
 
     A name without such a file beside you is downloaded once (`downloads.fetch_weights`). Raises `UserError` with one
-    sentence for everything that is no YOLOv5 n/s/m/l/x detector, and for files that try to do more than hold one.
+    sentence for everything that is no n/s/m/l/x detector of these, and for files that try to do more than hold one.
     Lesson 01.
     """
     path = Path(path_or_name).expanduser()
@@ -137,8 +141,10 @@ def load_training_state(path: str | Path) -> dict[str, Any]:
 
 def model_from_checkpoint(checkpoint: Checkpoint) -> Detector:
     """The detector that the checkpoint was saved from, with its weights, in eval mode. Lesson 01."""
-    model = build_model(checkpoint.model_name, checkpoint.num_classes, checkpoint.names)
-    model.load_state_dict(checkpoint.state_dict, strict=True)
+    model = model_for({key: tensor.shape for key, tensor in checkpoint.state_dict.items()}, checkpoint.names)
+    if model is None:
+        raise UserError(f"These are not the weights of a {checkpoint.model_name}: a tensor is missing or misshapen.")
+    model.to_empty(device="cpu").load_state_dict(checkpoint.state_dict, strict=True)
     model.pretrained = True
     return model.eval()
 
@@ -174,7 +180,7 @@ def _read_own(archive: Archive, root: dict) -> Checkpoint:
 
 
 def _read_official(archive: Archive, root: object) -> Checkpoint:
-    """Records of whole modules -> tensors by name; the EMA model where there is one, as YOLOv5's own tools do."""
+    """Records of whole modules -> tensors by name; the EMA model where there is one, as the official tools do."""
     modules = (
         {key: root[key] for key in ("ema", "model") if isinstance(root.get(key), Record)}
         if isinstance(root, dict)
@@ -184,7 +190,8 @@ def _read_official(archive: Archive, root: object) -> Checkpoint:
         raise UserError(f"{archive.path.name} holds no model that we know; {ONLY}.")
     source, module = next(iter(modules.items()))
     about = {key: root[key] for key in ("epoch", "date") if type(root.get(key)) in (int, str)}
-    return _recognise(archive, _tensors_of(module), module.get("names"), {"source": f"YOLOv5 file, {source}", **about})
+    about["source"] = f"official file, {source}"
+    return _recognise(archive, _tensors_of(module), module.get("names"), about)
 
 
 def _tensors_of(module: Record) -> dict[str, StoredTensor]:
@@ -218,21 +225,12 @@ def _recognise(archive: Archive, stored: dict[str, StoredTensor], names: object,
         raise UserError(f"{name} has more layers than a P5 model (a P6 model such as yolov5n6.pt?); {ONLY}.")
     if "model.0.conv.bias" in stored:
         raise UserError(f"{name} has its BatchNorms folded into the convolutions: use the file before that step.")
-    rows = archive.tensor(stored[HEAD_BIAS]).numel() if HEAD_BIAS in stored else 0
-    if rows % 3 or rows < 18:
-        raise UserError(f"{name} is not a YOLOv5 detector with three anchors per level; {ONLY}.")
-    num_classes = rows // 3 - 5
-    shapes = {key: tensor.shape for key, tensor in stored.items()}
-    for model_name in MODEL_NAMES:
-        with torch.device("meta"):
-            model = build_model(model_name, num_classes)
-        expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-        if expected == shapes:
-            break
-    else:
-        raise UserError(f"{name} does not have the tensors of any YOLOv5 size; {ONLY}.")
-    state = {key: _float32(archive.tensor(stored[key])) for key in expected}
-    return Checkpoint(state, _class_names(names, num_classes, name), model.family, model.size, num_classes, metadata)
+    model = model_for({key: tensor.shape for key, tensor in stored.items()})
+    if model is None:
+        raise UserError(f"{name} does not have the tensors of any size of YOLOv5 or YOLO26; {ONLY}.")
+    state = {key: _float32(archive.tensor(stored[key])) for key in model.state_dict()}
+    classes = _class_names(names, model.num_classes, name)
+    return Checkpoint(state, classes, model.family, model.size, model.num_classes, metadata)
 
 
 def _float32(tensor: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,6 @@ from yolo_ft.finetune.alignment import align, corner_ciou
 from yolo_ft.models.detector import Detector
 from yolo_ft.models.yolo26 import anchor_points, corners, flatten_maps
 
-BOX_GAIN = 7.5
 L1_SHARE = 0.2  # the distances' gain as a share of the boxes': 1.5 where that is 7.5
 CLAIMS = {"many": 10, "once": 7}  # places that an object claims in either head
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
@@ -34,10 +33,11 @@ class EndToEndLoss:
     """
 
     parts = ("box", "cls", "l1")
+    box_gain = 7.5
     unused = ("obj", "obj_pw", "cls_pw", "iou_t", "anchor_t", "anchors", "fl_gamma", "label_smoothing")
 
     def __init__(self, config: TrainConfig, share: float):
-        box = BOX_GAIN if config.box is None else config.box
+        box = self.box_gain if config.box is None else config.box
         self.gains = (box, config.cls, box * L1_SHARE)
         self.share = share
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from yolo_ft.core.boxes import nms
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.parallel import spread
 from yolo_ft.core.targets import Batch, Detections, Target
@@ -28,16 +27,20 @@ def detect(
     imgsz: int = 320,
     batch: int = 16,
     confidence: float = LOW_CONFIDENCE,
-    iou: float = 0.6,
+    iou: float | None = None,
     multi_label: bool = True,
     compute: Compute | None = None,
+    end_to_end: bool = False,
 ) -> list[Detections]:
     """Detections of every image of `dataset`, in order, boxes xyxy in pixels of the original image.
 
-    The defaults are YOLOv5's for measuring: every class above 0.001, IoU 0.6, at most 300 boxes an image. Without
-    `compute` the network runs in fp32, on a GPU where there is one. The model's mode is put back afterwards. Lesson 04.
+    The defaults are those that the families are measured with: every class above 0.001, the family's own IoU
+    (`Detector.val_iou`), at most 300 boxes an image. `end_to_end` does without suppression (see `Detector.detections`).
+    Without `compute` the network runs in fp32, on a GPU where there is one. The model's mode is put back afterwards.
+    Lesson 04.
     """
     compute = compute or resolve_compute(TrainConfig(precision="fp32"))
+    iou = model.val_iou if iou is None else iou
     loader, was_training = EvalLoader(dataset, imgsz, batch), model.training
     compute.place(model).eval()
 
@@ -45,7 +48,7 @@ def detect(
         with torch.inference_mode(), compute.autocast():
             raw = model(compute.images(batch.images))
         with torch.inference_mode():
-            kept = nms(model.decode(raw), confidence, iou, multi_label, MAX_DETECTIONS, candidates=CANDIDATES)
+            kept = model.detections(raw, confidence, iou, multi_label, MAX_DETECTIONS, CANDIDATES, end_to_end)
         rows = [found.float().cpu().numpy() for found in kept]  # (n, 6) each
         pairs = zip(rows, batch.letterboxes, strict=True)
         return [Detections(box.to_image(found[:, :4]), found[:, 4], found[:, 5]) for found, box in pairs]
@@ -68,10 +71,14 @@ def evaluate(
     imgsz: int = 320,
     batch: int = 16,
     compute: Compute | None = None,
+    end_to_end: bool = False,
 ) -> Metrics:
-    """Average precision, precision and recall of `model` on a dataset (name, path or `Dataset`). Lesson 04."""
+    """Average precision, precision and recall of `model` on a dataset (name, path or `Dataset`). Lesson 04.
+
+    `end_to_end` measures the answers of a head that needs no suppression (see `Detector.detections`).
+    """
     dataset = load_dataset(data, split)
-    found = detect(model, dataset, imgsz, batch, compute=compute)
+    found = detect(model, dataset, imgsz, batch, compute=compute, end_to_end=end_to_end)
     return evaluate_detections([dataset.target(i) for i in range(len(dataset))], found, dataset.names)
 
 
@@ -80,11 +87,16 @@ def detect_images(
     images: Sequence[np.ndarray],
     imgsz: int = 320,
     confidence: float = 0.25,
-    iou: float = 0.45,
+    iou: float | None = None,
     compute: Compute | None = None,
+    end_to_end: bool = False,
 ) -> list[Detections]:
-    """Detections in uint8 (h, w, 3) RGB images, one class per box: what a person wants to look at."""
+    """Detections in uint8 (h, w, 3) RGB images, one class per box: what a person wants to look at.
+
+    `iou` is the family's own (`Detector.predict_iou`) unless given; `end_to_end` as in `detect`.
+    """
+    iou = model.predict_iou if iou is None else iou
     sizes = [image.shape[:2] for image in images]
     keys, targets = [str(i) for i in range(len(images))], [Target() for _ in images]
     dataset = Dataset("images", "predict", model.names, keys, images, sizes, targets, HealthReport())
-    return detect(model, dataset, imgsz, 16, confidence, iou, multi_label=False, compute=compute)
+    return detect(model, dataset, imgsz, 16, confidence, iou, False, compute, end_to_end)

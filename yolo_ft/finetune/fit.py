@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from yolo_ft.finetune.compute import Compute, resolve_compute
 from yolo_ft.finetune.feed import plan_views
 from yolo_ft.finetune.freeze_report import freeze_report
 from yolo_ft.finetune.freezing import FreezePlan, current_plan
+from yolo_ft.finetune.losses import LOSSES
 from yolo_ft.finetune.machine import environment
+from yolo_ft.finetune.optimizers import resolve_optimizer
 from yolo_ft.finetune.phases import Phase, is_phases, parse_phases, phases_text, total_epochs
 from yolo_ft.finetune.runs import Run
 from yolo_ft.finetune.selectors import spec_text
@@ -46,6 +49,7 @@ def fit(
             f"The model knows {model.num_classes} classes and the data has {train_set.num_classes} "
             f"({', '.join(train_set.names.values())}): use YOLO(...).train, which fits the head to the data."
         )
+    _warn_of_unused(model, config)
     compute = resolve_compute(config)
     if val_set is not None:
         val_set.cache.allow(config.cache == "ram")
@@ -53,7 +57,8 @@ def fit(
     kept = current_plan(model)
     frozen = kept.union(FreezePlan.parse(model, phases[0].spec, config.freeze_bn), model)
     views = plan_views(model, frozen, phases[0].epochs, len(train_set), config, compute)
-    config = replace(config, views=views)
+    box = LOSSES[model.family].box_gain if config.box is None else config.box
+    config = replace(resolve_optimizer(config, len(train_set), model.num_classes), views=views, box=box)
     anchors = fit_anchors(model, train_set, config) if config.autoanchor else None
     run = Run.create(config.project, config.name)
     resolved = {**compute.to_dict(), "phases": phases_text(phases), "anchors_replaced": anchors}
@@ -61,6 +66,17 @@ def fit(
     run.write_environment(environment(compute.device, train_set.digest))
     about = describe(model, train_set, config, compute, frozen, run)
     return Trainer(model, train_set, val_set, config, compute, run, kept, phases, about, listeners).train()
+
+
+def _warn_of_unused(model: Detector, config: TrainConfig) -> None:
+    """Settings that were changed although this family's loss has no use for them."""
+    usual = TrainConfig()
+    changed = [name for name in LOSSES[model.family].unused if getattr(config, name) != getattr(usual, name)]
+    if changed:
+        warnings.warn(
+            f"{model.family} has neither anchors nor objectness: {', '.join(changed)} will have no effect.",
+            stacklevel=4,
+        )
 
 
 def plan_phases(config: TrainConfig) -> tuple[Phase, ...]:

@@ -78,13 +78,17 @@ class FreezePlan:
 def _describe_run(model: Detector, text: str) -> str:
     ends = [int(end) for end in text.split("-")]
     run = range(ends[0], ends[-1] + 1)
-    stages = [
-        stage if set(members) <= set(run) else f"part of {stage}"
-        for stage, members in model.stages.items()
-        if set(members) & set(run)
-    ]
+    stages = [_describe_stage(stage, members, run) for stage, members in model.stages.items() if {*members} & {*run}]
     names = dict.fromkeys(model.layers[i].name for i in ends)
     return f"layer{'s' * (len(run) > 1)} {text} ({' and '.join(stages)}: {' ... '.join(names)})"
+
+
+def _describe_stage(stage: str, members: range, run: range) -> str:
+    """How much of a stage is meant; where a single layer is missing, what all of it would be."""
+    missing = len({*members} - {*run})
+    if missing == 1:
+        return f"part of {stage}, which is layers {members[0]}-{members[-1]}"
+    return f"part of {stage}" if missing else stage
 
 
 def whole_layers(model: Detector, names: Collection[str], chosen: Collection[int]) -> tuple[int, ...]:

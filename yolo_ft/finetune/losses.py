@@ -14,14 +14,13 @@ from yolo_ft.finetune.assign import Assignment, assign
 from yolo_ft.finetune.end_to_end_loss import EndToEndLoss
 from yolo_ft.models import Detector
 
-BOX_GAIN = 0.05
 LEVEL_BALANCE = (4.0, 1.0, 0.4)  # P3 has most cells and so the smallest mean
 
 
 def scaled_gains(config: TrainConfig, num_classes: int) -> dict[str, float]:
     """Loss gains fitted to the class count and image size, once per run, as YOLOv5 v7.0's trainer does."""
     return {
-        "box": BOX_GAIN if config.box is None else config.box,
+        "box": DetectionLoss.box_gain if config.box is None else config.box,
         "cls": config.cls * num_classes / 80,
         "obj": config.obj * (config.imgsz / 640) ** 2,
     }
@@ -35,6 +34,7 @@ class DetectionLoss:
     """
 
     parts = ("box", "obj", "cls")
+    box_gain = 0.05
     unused = ()
 
     def __init__(self, model: Detector, config: TrainConfig, gains: dict[str, float]):
@@ -106,4 +106,6 @@ def predicted_boxes(picked: torch.Tensor, match: Assignment) -> torch.Tensor:
     return torch.cat([xy, wh], 1)
 
 
+# per family; `parts` are the terms of a loss, `box_gain` what `TrainConfig.box` is unless given, `unused` the settings
+# that it cannot act on, and `for_epoch(model, config, epoch)` makes it: the same for the same arguments, to resume
 LOSSES = {"yolov5": DetectionLoss, "yolo26": EndToEndLoss}

@@ -22,7 +22,7 @@ from yolo_ft.finetune.ema import EMA
 from yolo_ft.finetune.evaluation import evaluate
 from yolo_ft.finetune.feed import Feed
 from yolo_ft.finetune.freezing import FreezePlan, apply_plan
-from yolo_ft.finetune.losses import DetectionLoss, scaled_gains
+from yolo_ft.finetune.losses import LOSSES
 from yolo_ft.finetune.machine import PeakMemory
 from yolo_ft.finetune.metrics import Metrics, fitness
 from yolo_ft.finetune.optimizers import build_optimizer, optimizer_state, restore_optimizer_state
@@ -63,7 +63,6 @@ class Trainer:
         self.config, self.compute, self.run, self.about = config, compute, run, about
         self.kept_frozen, self.phases, self.listeners = kept_frozen, list(phases), listeners
         self.loader = TrainLoader(train_set, config)
-        self.loss = DetectionLoss(model, config, scaled_gains(config, model.num_classes))
         self.scaler = torch.amp.GradScaler(torch.device(compute.device).type, enabled=compute.precision == "fp16")
         self.next_epoch, self.steps, self.best, self.final = 0, 0, None, None
         self.seconds = {"train": 0.0, "wait": 0.0, "val": 0.0}
@@ -120,8 +119,9 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> dict:
         """One pass over the training images: the epoch's row of results.csv, without the metrics."""
         config, batches = self.config, len(self.loader)
+        self.loss = LOSSES[self.model.family].for_epoch(self.model, config, epoch)
         self.model.train()
-        start, images, sums = time.perf_counter() - self.listening, 0, dict.fromkeys(("loss", "box", "obj", "cls"), 0.0)
+        start, images, sums = time.perf_counter() - self.listening, 0, dict.fromkeys(("loss", *self.loss.parts), 0.0)
         pending = 0  # batches whose gradient has not been used yet
         waited = self.feed.waited
         for i, (outputs, targets, count) in enumerate(self.feed.epoch(epoch)):

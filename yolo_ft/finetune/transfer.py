@@ -10,8 +10,6 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.checkpoints import Checkpoint
 from yolo_ft.models.detector import Detector, class_names
 
-BOX_ROWS = 5  # per anchor: x, y, w, h, objectness; the class rows follow
-
 
 @dataclass
 class TransferReport:
@@ -49,9 +47,10 @@ def transfer(model: Detector, checkpoint: Checkpoint, reference: bool = False) -
 
     Box and objectness rows of the head are kept whatever the classes; class rows follow the class *name* (upper and
     lower case are the same), also between equal class counts, because an index means another class in another
-    dataset. A model without names of its own (`class0`, ...) and with as many classes takes rows and names as they
-    are. `reference` does as YOLOv5's trainer: equal counts copy row by row whatever the names, other counts leave the
-    whole prediction layers random. Raises `UserError` for another family or size. Lesson 05.
+    dataset. A YOLO26 head takes the checkpoint's width (`Detector.adopt`). A model without names of its own
+    (`class0`, ...) and with as many classes takes rows and names as they are. `reference` does as YOLOv5's trainer:
+    equal counts copy row by row whatever the names, other counts leave the whole prediction layers random. Raises
+    `UserError` for another family or size. Lesson 05.
     """
     wanted, given = model.family + model.size, checkpoint.model_name
     if wanted != given:
@@ -64,17 +63,18 @@ def transfer(model: Detector, checkpoint: Checkpoint, reference: bool = False) -
     else:
         rows = _rows_by_name(model.names, checkpoint.names)
     whole = model.num_classes == checkpoint.num_classes and all(rows.get(i) == i for i in range(model.num_classes))
-    head = f"model.{len(model.layers) - 1}.m."
+    model.adopt({key: tensor.shape for key, tensor in checkpoint.state_dict.items()})
     report = TransferReport(
         class_rows={model.names[new]: (old, new) for new, old in rows.items()},
         fresh_classes=[name for i, name in model.names.items() if i not in rows],
     )
     for key, tensor in model.state_dict().items():
         source = checkpoint.state_dict.get(key)
+        layout = model.class_rows(key)
         if source is None or (reference and source.shape != tensor.shape):
             report.missing.append(key)
-        elif key.startswith(head) and not whole:
-            _copy_rows(tensor, source, rows)
+        elif layout and not whole:
+            _copy_rows(tensor, source, rows, *layout)
             report.reshaped.append(key)
         else:
             tensor.copy_(source)
@@ -91,13 +91,13 @@ def _rows_by_name(names: dict[int, str], known: dict[int, str]) -> dict[int, int
     return {i: index[key] for i, name in names.items() if (key := name.strip().casefold()) in index}
 
 
-def _copy_rows(tensor: torch.Tensor, source: torch.Tensor, rows: dict[int, int]) -> None:
-    """Rows of one prediction convolution: (3 anchors x (5 + nc), ...), weight or bias."""
-    ours = tensor.view(3, -1, *tensor.shape[1:])  # (anchor, 5 + nc, ...)
-    theirs = source.view(3, -1, *source.shape[1:]).to(ours)
-    ours[:, :BOX_ROWS] = theirs[:, :BOX_ROWS]
+def _copy_rows(tensor: torch.Tensor, source: torch.Tensor, rows: dict[int, int], groups: int, kept: int) -> None:
+    """Rows of one prediction convolution, weight or bias, laid out as `Detector.class_rows` says."""
+    ours = tensor.view(groups, -1, *tensor.shape[1:])  # (group, kept + nc, ...)
+    theirs = source.view(groups, -1, *source.shape[1:]).to(ours)
+    ours[:, :kept] = theirs[:, :kept]
     for new, old in rows.items():
-        ours[:, BOX_ROWS + new] = theirs[:, BOX_ROWS + old]
+        ours[:, kept + new] = theirs[:, kept + old]
 
 
 def _some(names: list[str] | dict[str, tuple[int, int]]) -> str:

@@ -31,8 +31,9 @@ class Detector(nn.Module):
 
     `rows`: (name, source, module) per layer; source is -1 (the layer before), an index, or a list of both.
     What a family adds: `family`, `size` (one of `sizes`), `strides`, `stages` (name -> range of layer indices),
+    `val_iou` and `predict_iou` (beyond which overlap one box suppresses another, for measuring and for looking at),
     `objectness` (whether `decode` gives such a column before the classes), `boosted` (what the names of parameters
-    begin with that MuSGD trains at a higher rate), `decode` and `head_options`.
+    begin with that MuSGD trains at a higher rate), `decode`, `head_options` and `class_rows`.
 
     `fixed_batchnorm` holds the dotted names of BatchNorm modules that stay in eval mode whatever `train()` says:
     that is how a freeze survives every later `model.train()` (Lesson 02).
@@ -43,6 +44,8 @@ class Detector(nn.Module):
     sizes: tuple[str, ...]
     strides: tuple[int, ...]
     stages: dict[str, range]
+    val_iou: float
+    predict_iou: float
     objectness = True
     boosted: tuple[str, ...] = ()
 
@@ -126,6 +129,19 @@ class Detector(nn.Module):
         "num_classes", and what else the constructor takes beside the size and the names.
         """
         raise NotImplementedError
+
+    def class_rows(self, key: str) -> tuple[int, int] | None:
+        """How the state entry `key` holds a row per class, None where it does not.
+
+        (g, k): its rows are g groups of k rows for all classes, then one row per class.
+        """
+        raise NotImplementedError
+
+    def adopt(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Change what may differ between heads of this family and size so that weights of these shapes fit better.
+
+        Called before weights of other classes are carried over. Nothing differs unless a family says so.
+        """
 
     def train(self, mode: bool = True) -> Detector:
         """`nn.Module.train`, after which the BatchNorms of `fixed_batchnorm` go back to eval mode."""

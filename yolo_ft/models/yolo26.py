@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -27,6 +28,7 @@ SIZES = {
     "x": (1.00, 1.50, 512),
 }
 STRIDES = (8, 16, 32)
+CLASS_ROWS = re.compile(r"model\.23\.(one2one_)?cv3\.\d\.2\.(weight|bias)")
 WIDEST = 100  # classes beyond which the hidden channels of the class branch stop growing
 
 
@@ -48,6 +50,14 @@ class Detect(nn.Module):
         self.cv3 = nn.ModuleList(self._class_branch(c) for c in channels)
         self.reset_priors()
         self.one2one_cv2, self.one2one_cv3 = copy.deepcopy(self.cv2), copy.deepcopy(self.cv3)
+
+    def widen(self, class_width: int) -> None:
+        """New class branches with `class_width` hidden channels, equal in both heads; where the old ones were."""
+        where = self.cv3[0][-1].weight
+        self.class_width = class_width
+        self.cv3 = nn.ModuleList(self._class_branch(c) for c in self.channels).to(where.device, where.dtype)
+        self.reset_priors()
+        self.one2one_cv3 = copy.deepcopy(self.cv3)
 
     def _box_branch(self, c: int) -> nn.Sequential:
         width = self.box_width
@@ -89,6 +99,7 @@ class YOLO26(Detector):
     family = "yolo26"
     sizes = tuple(SIZES)
     strides = STRIDES
+    val_iou, predict_iou = 0.7, 0.7
     objectness = False
     boosted = ("model.23.cv3.", "model.23.one2one_cv3.")
 
@@ -132,6 +143,23 @@ class YOLO26(Detector):
         """See `Detector.head_options`."""
         weight = shapes.get("model.23.cv3.0.2.weight", ())
         return {"num_classes": weight[0], "class_width": weight[1]} if len(weight) == 4 else None
+
+    def class_rows(self, key: str) -> tuple[int, int] | None:
+        """See `Detector.class_rows`: the last convolutions of the class branches have nothing but classes."""
+        return (1, 0) if CLASS_ROWS.fullmatch(key) else None
+
+    def adopt(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Class branches as wide as those of the weights, so that their hidden layers fit whatever the classes.
+
+        A YOLO26n for few classes is narrower than one for 80, which alone would lose them.
+        """
+        width = (self.head_options(shapes) or {}).get("class_width", self.head.class_width)
+        if width != self.head.class_width:
+            trains = {name: p.requires_grad for name, p in self.head.named_parameters()}
+            self.head.widen(width)
+            for name, p in self.head.named_parameters():
+                p.requires_grad_(trains[name])
+            self.train(self.training)
 
     def decode(self, raw: list[torch.Tensor]) -> torch.Tensor:
         """Raw maps of one head -> (b, N, 4 + nc): cx, cy, w, h in input pixels, class probabilities.

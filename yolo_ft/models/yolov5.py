@@ -77,6 +77,7 @@ class YOLOv5(Detector):
     family = "yolov5"
     sizes = tuple(SIZES)
     strides = STRIDES
+    val_iou, predict_iou = 0.6, 0.45
 
     def __init__(self, size: str, names: dict[int, str]):
         d, w = SIZES[size]
@@ -118,6 +119,10 @@ class YOLOv5(Detector):
         """See `Detector.head_options`."""
         rows = shapes.get("model.24.m.0.bias", (0,))[0]
         return {"num_classes": rows // 3 - 5} if rows >= 18 and rows % 3 == 0 else None
+
+    def class_rows(self, key: str) -> tuple[int, int] | None:
+        """See `Detector.class_rows`: per anchor x, y, w, h and objectness come first."""
+        return (3, 5) if key.startswith("model.24.m.") else None
 
     def decode(self, raw: list[torch.Tensor]) -> torch.Tensor:
         """Raw maps -> (b, N, 5 + nc): cx, cy, w, h in input pixels, objectness, class probabilities.
