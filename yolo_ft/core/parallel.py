@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from yolo_ft.core.heap import share_heap
+
 AT_ONCE = 4  # batches in memory at the same time, however many cores there are
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -16,6 +18,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 @contextmanager
 def worker_pool(workers: int, share: int) -> Iterator[ThreadPoolExecutor]:
     """`workers` threads whose torch operations use `share` threads each; the caller's keep their own number."""
+    share_heap()
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, "yolo_ft-worker", torch.set_num_threads, (share,))
     try:

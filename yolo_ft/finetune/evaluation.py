@@ -37,6 +37,8 @@ def detect(
     The defaults are YOLOv5's for measuring: every class above 0.001, IoU 0.6, at most 300 boxes an image. Without
     `compute` the network runs in fp32, on a GPU where there is one. The model's mode is put back afterwards. Lesson 04.
     """
+    import torchvision.ops  # noqa: F401  for `nms`, before threads of ours could import it at the same time
+
     compute = compute or resolve_compute(TrainConfig(precision="fp32"))
     loader, was_training = EvalLoader(dataset, imgsz, batch), model.training
     compute.place(model).eval()
