@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from yolo_ft.core import parallel
+from yolo_ft.core import heap, parallel
 from yolo_ft.core.parallel import spread
 
 
@@ -58,12 +58,26 @@ def test_an_error_reaches_the_caller_and_leaves_no_thread(threads):
 
     with pytest.raises(ValueError, match="item 1"):
         list(spread(work, list(range(4))))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("yolo_ft-spread")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("yolo_ft-worker")]
 
 
 def test_a_caller_that_stops_early_leaves_no_thread(threads):
     results = spread(lambda item: item, list(range(20)))
     assert next(results) == 0
     results.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("yolo_ft-spread")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("yolo_ft-worker")]
     assert torch.get_num_threads() == threads
+
+
+def test_a_c_library_without_the_setting_is_no_mistake(monkeypatch):
+    class Library:
+        calls = []
+
+        def mallopt(self, *arguments):
+            self.calls.append(arguments)
+
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: Library())
+    heap.share_heap()
+    assert Library.calls == [(-8, 1)]
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: object())
+    heap.share_heap()

@@ -35,7 +35,8 @@ def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 2_000_000
     comparison = compare(folder)
     assert comparison.notes == () and not recwarn.list
-    assert (comparison.arms["seeds"] >= SEEDS_FOR_A_CLAIM).all()
+    enough = SEEDS_FOR_A_CLAIM if folder.name.startswith("freeze") else 3  # from three seeds the lesson claims nothing
+    assert (comparison.arms["seeds"] >= enough).all()
     assert {"command", "weights", "weights_sha256"} <= set(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from yolo_ft import __version__, commands
 from yolo_ft.core.errors import UserError
+from yolo_ft.core.heap import share_heap
 
 SUPPRESS = argparse.SUPPRESS  # a flag that was not given is absent, so that hyp files and defaults keep their say
 
@@ -153,6 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 something failed, 2 a mistake in the input, 130 interrupted."""
     options = vars(build_parser().parse_args(arguments))
     command = options.pop("command")
+    share_heap()  # before torch makes its threads
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
+from yolo_ft.core.heap import share_heap
+
 AT_ONCE = 4  # batches in memory at the same time, however many cores there are
 Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+@contextmanager
+def worker_pool(workers: int, share: int) -> Iterator[ThreadPoolExecutor]:
+    """`workers` threads whose torch operations use `share` threads each; the caller's keep their own number."""
+    share_heap()
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "yolo_ft-worker", torch.set_num_threads, (share,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(threads)  # also what threads that come later begin with
 
 
 def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -24,11 +40,6 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Re
     if workers == 1:
         yield from map(work, items)
         return
-    share = (threads // workers,)  # how many threads a worker's own operations may use
-    pool = ThreadPoolExecutor(workers, "yolo_ft-spread", torch.set_num_threads, share)
-    try:
+    with worker_pool(workers, threads // workers) as pool:
         for start in range(0, len(items), workers):
             yield from list(pool.map(work, items[start : start + workers]))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(threads)  # also what threads that come later begin with

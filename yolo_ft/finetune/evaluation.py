@@ -39,6 +39,8 @@ def detect(
     Without `compute` the network runs in fp32, on a GPU where there is one. The model's mode is put back afterwards.
     Lesson 04.
     """
+    import torchvision.ops  # noqa: F401  for `nms`, before threads of ours could import it at the same time
+
     compute = compute or resolve_compute(TrainConfig(precision="fp32"))
     iou = model.val_iou if iou is None else iou
     loader, was_training = EvalLoader(dataset, imgsz, batch), model.training

@@ -256,7 +256,7 @@ class Trainer:
         self.next_epoch, self.steps = state["next_epoch"], state["steps"]
         self.best, self.final = state["best"], state["final"]
         self.seconds |= state["seconds"]
-        self.cached.update(state["cached"])
+        self.cached.update(state.get("cached", {}))  # a run of before did not count
         self.phase = -1  # what was made from the former weights is made anew
         self._enter_phase(max(self.next_epoch - 1, 0))
         restore_optimizer_state(self.optimizer, state["optimizer"])
