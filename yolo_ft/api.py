@@ -16,6 +16,7 @@ from yolo_ft.data.dataset import Dataset, load_dataset
 from yolo_ft.data.images import read_image
 from yolo_ft.finetune import fit as fitting
 from yolo_ft.finetune import inspection
+from yolo_ft.finetune.argument_names import translate
 from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from yolo_ft.finetune.evaluation import detect_images, evaluate
 from yolo_ft.finetune.freezing import FreezePlan, FreezeReport, apply_plan, current_plan, freeze
@@ -36,8 +37,8 @@ ARCHITECTURE = (".yaml", ".yml")
 class YOLO:
     """A detector with its weights: look at it, freeze it, train it, measure it, use it.
 
-    `YOLO()` or `YOLO("packaged")` is the packaged checkpoint, `YOLO("yolov5n.pt")` the official weights (downloaded
-    once) or a path, `YOLO("yolov5n.yaml")` the architecture with random weights (`seed` draws them; no YAML file is
+    `YOLO()` or `YOLO("packaged")` is the packaged checkpoint, `YOLO("yolo26n.pt")` the official weights (downloaded
+    once) or a path, `YOLO("yolo26n.yaml")` the architecture with random weights (`seed` draws them; no YAML file is
     read).
 
     `model` is the network (`nn.Module`), `names` its classes {index: name}. Lesson 00.
@@ -87,15 +88,15 @@ class YOLO:
         The head is fitted to the data's classes: rows of classes with the same name are kept, others start fresh.
         `freeze` (a selection, or phases such as [(5, "backbone"), (20, None)]) adds to what is frozen already and ends
         with the run.
-        `hyp` names a YOLOv5 hyper-parameter file; further `settings` are those of `TrainConfig` and override it.
-        Raises `UserError` for what cannot work. Lesson 03.
+        `hyp` names a YOLOv5 hyper-parameter file; further `settings` are those of `TrainConfig`, or Ultralytics' names
+        for them, and override it. Raises `UserError` for what cannot work. Lesson 03.
         """
         train_set, val_set = load_dataset(data, "train"), load_dataset(data, "val")
         if epochs is None and is_phases(freeze):
             epochs = total_epochs(parse_phases(freeze))
         if hyp and self.model.family != "yolov5":
             raise UserError("Hyper-parameter files hold YOLOv5's gains, which mislead YOLO26: give settings by name.")
-        given = {**settings, **({} if epochs is None else {"epochs": epochs})}
+        given = {**translate(settings), **({} if epochs is None else {"epochs": epochs})}
         config = TrainConfig.from_dict(
             {**(load_hyp(hyp) if hyp else {}), "data": str(data), "freeze": freeze, "weights": self.weights, **given}
         )

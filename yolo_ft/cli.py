@@ -36,7 +36,7 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
     parser.set_defaults(command=commands.train)
     what = parser.add_argument_group("what")
     what.add_argument(
-        "--weights", help="yolov5n.pt, yolov5n.yaml (random weights) or a path (default: the packaged one)"
+        "--weights", help="yolo26n.pt, yolov5n.yaml (random weights) or a path (default: the packaged one)"
     )
     what.add_argument("--data", default=SUPPRESS, help="a known set such as cells, a data.yaml, or its folder")
     what.add_argument(
@@ -51,7 +51,7 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
     how.add_argument("--batch", "--batch-size", type=int, default=SUPPRESS)
     how.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)
     how.add_argument("--seed", type=int, default=SUPPRESS)
-    how.add_argument("--optimizer", choices=("AdamW", "SGD"), default=SUPPRESS)
+    how.add_argument("--optimizer", choices=("AdamW", "SGD", "MuSGD", "auto"), default=SUPPRESS)
     how.add_argument("--lr0", type=float, default=SUPPRESS, help="learning rate after warm-up")
     how.add_argument("--patience", type=int, default=SUPPRESS, help="stop after so many epochs without a better mAP")
     how.add_argument("--val-every", type=int, default=SUPPRESS, metavar="N", help="validate every N epochs")

@@ -1,4 +1,4 @@
-"""Official YOLOv5 weights by name: downloaded once from the project's v7.0 release, checked, and kept."""
+"""Official weights by name: downloaded once from the projects' releases, checked, and kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tqdm import tqdm
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.files import write_text_atomic
 
-RELEASE = "https://github.com/ultralytics/yolov5/releases/download/v7.0"
+RELEASES = {  # family -> where its files are
+    "yolov5": "https://github.com/ultralytics/yolov5/releases/download/v7.0",
+    "yolo26": "https://github.com/ultralytics/assets/releases/download/v8.4.0",
+}
 # SHA-256 as the project publishes them: https://huggingface.co/Ultralytics/YOLOv5/commit/553ca28641b8c2129596b0ecc50fc0902f7bd7ac
 # None: no publisher's hash was found, so the first download's hash is recorded beside the file.
 OFFICIAL: dict[str, str | None] = {
@@ -26,6 +29,7 @@ OFFICIAL: dict[str, str | None] = {
     "yolov5m": "61d933360ba5a7733a36764996c800287d973889d875227f5beedd2473a97a56",
     "yolov5l": "2f603b7354c25454d1270663a14d8ddc1eea98e5eebc1d84ce0c6e3150fa155f",
     "yolov5x": None,
+    **{f"yolo26{size}": None for size in "nsmlx"},
 }
 CHUNK = 1 << 16
 
@@ -41,13 +45,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("YOLO_FT_CACHE") or Path.home() / ".cache" / "yolo_ft").expanduser()
 
 
-def fetch_weights(name: str, release: str = RELEASE, timeout: float = 30.0) -> Path:
-    """The local file of the official weights `name` ("yolov5n" ... "yolov5x"), downloaded if it is not there yet.
+def fetch_weights(name: str, release: str | None = None, timeout: float = 30.0) -> Path:
+    """The local file of the official weights `name` ("yolov5n" ... "yolo26x"), downloaded if it is not there yet.
 
-    Every use compares the SHA-256 with the published one, or with the one recorded at the first use. `timeout` in
-    seconds without an answer. Raises `UserError` with the manual step when there is no network, and never returns
-    other weights. Lesson 01.
+    Every use compares the SHA-256 with the published one, or with the one recorded at the first use. `release` is
+    another address to load from, `timeout` in seconds without an answer. Raises `UserError` with the manual step when
+    there is no network, and never returns other weights. Lesson 01.
     """
+    release = release or next(address for family, address in RELEASES.items() if name.startswith(family))
     target = cache_folder() / f"{name}.pt"
     if not target.is_file():
         _download(f"{release}/{name}.pt", target, OFFICIAL[name], timeout)
