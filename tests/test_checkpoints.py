@@ -234,6 +234,23 @@ def test_names_that_do_not_fit_are_replaced_with_a_warning(tmp_path, nano):
         assert load_checkpoint(path).names == {0: "class0", 1: "class1", 2: "class2"}
 
 
+def _claimed(*shape: object):
+    """A head that claims this shape; the file holds a single number."""
+
+    def change(content: dict) -> None:
+        head = content["model"]._modules["model"][23]._modules["cv3"][0][2]
+        head._parameters["weight"] = nn.Parameter(torch.zeros(1).expand(*shape), requires_grad=False)
+
+    return change
+
+
+@pytest.mark.parametrize("shape", [(10**9, 64, 1, 1), (10**9, 0, 1, 1), (3, 10**9, 1, 1), (1,) * 5])
+def test_a_head_that_is_not_in_the_file_is_refused_before_anything_is_built(tmp_path, shape):
+    path = write_ultralytics(tmp_path / "x.pt", build_model("yolo26n", 3), change=_claimed(*shape))
+    with pytest.raises(UserError, match="describes tensors that cannot be in it"):
+        load_checkpoint(path)
+
+
 def _p6(content: dict) -> None:
     content["model"]._modules["model"]._modules["33"] = nn.Conv2d(1, 1, 1)
 

@@ -7,8 +7,10 @@ whole Python objects and are read without the reference package and without runn
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,12 +227,22 @@ def _recognise(archive: Archive, stored: dict[str, StoredTensor], names: object,
         raise UserError(f"{name} has more layers than a P5 model (a P6 model such as yolov5n6.pt?); {ONLY}.")
     if "model.0.conv.bias" in stored:
         raise UserError(f"{name} has its BatchNorms folded into the convolutions: use the file before that step.")
-    model = model_for({key: tensor.shape for key, tensor in stored.items()})
+    shapes = {key: tensor.shape for key, tensor in stored.items()}
+    if not _plausible(shapes.values(), archive.path.stat().st_size):
+        raise UserError(f"{name} describes tensors that cannot be in it: it is refused.")
+    model = model_for(shapes)
     if model is None:
         raise UserError(f"{name} does not have the tensors of any size of YOLOv5 or YOLO26; {ONLY}.")
     state = {key: _float32(archive.tensor(stored[key])) for key in model.state_dict()}
     classes = _class_names(names, model.num_classes, name)
     return Checkpoint(state, classes, model.family, model.size, model.num_classes, metadata)
+
+
+def _plausible(shapes: Iterable[tuple], size: int) -> bool:
+    """Whether tensors of these shapes fit into a file of `size` bytes: a network is built after them."""
+    shapes = list(shapes)
+    good = all(len(shape) <= 4 and all(type(n) is int and 0 < n <= size for n in shape) for shape in shapes)
+    return good and sum(math.prod(shape) for shape in shapes) <= size
 
 
 def _float32(tensor: torch.Tensor) -> torch.Tensor:

@@ -141,7 +141,7 @@ class YOLO26(Detector):
     @staticmethod
     def head_options(shapes: Mapping[str, Sequence[int]]) -> dict[str, int] | None:
         """See `Detector.head_options`."""
-        weight = shapes.get("model.23.cv3.0.2.weight", ())
+        weight = shapes.get("model.23.cv3.0.2.weight", ())  # (nc, width, 1, 1)
         return {"num_classes": weight[0], "class_width": weight[1]} if len(weight) == 4 else None
 
     def class_rows(self, key: str) -> tuple[int, int] | None:

@@ -117,8 +117,8 @@ class YOLOv5(Detector):
     @staticmethod
     def head_options(shapes: Mapping[str, Sequence[int]]) -> dict[str, int] | None:
         """See `Detector.head_options`."""
-        rows = shapes.get("model.24.m.0.bias", (0,))[0]
-        return {"num_classes": rows // 3 - 5} if rows >= 18 and rows % 3 == 0 else None
+        bias = shapes.get("model.24.m.0.bias", ())  # (3 anchors x (5 + nc),)
+        return {"num_classes": bias[0] // 3 - 5} if len(bias) == 1 and bias[0] >= 18 else None
 
     def class_rows(self, key: str) -> tuple[int, int] | None:
         """See `Detector.class_rows`: per anchor x, y, w, h and objectness come first."""
