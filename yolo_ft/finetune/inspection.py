@@ -17,10 +17,10 @@ def stage_of(model: Detector, layer: int) -> str:
 def layer_table(model: Detector, imgsz: int | tuple[int, int] = 640) -> pd.DataFrame:
     """One row per layer of `model`, which stays as it is (no weight is computed with, nothing is recorded).
 
-    Columns: index, name, module (class), stage, output_shape (batch 1 at `imgsz` pixels; a list of three for the
-    head), parameters, flops (2 x multiply-adds of the convolutions), activation_bytes (float32 bytes per image that
-    training keeps for the backward pass when nothing is frozen, by the layer that makes them). Raises `UserError`
-    for a size that the network cannot take.
+    Columns: index, name, module (class), stage, output_shape (batch 1 at `imgsz` pixels; a list of its raw maps for
+    the head), parameters, flops (2 x multiply-adds of the convolutions), activation_bytes (float32 bytes per image
+    that training keeps for the backward pass when nothing is frozen, by the layer that makes them). Raises
+    `UserError` for a size that the network cannot take.
     """
     footprint = measure(model, imgsz)
     return pd.DataFrame(
