@@ -1,9 +1,12 @@
 """YOLO26's assignment, loss and gradients equal the published fixtures; its schedule of the two heads too."""
 
+import math
+
 import pytest
 import torch
 from helpers import filled, image, load_fixture, uniform
 
+from yolo_ft.core.boxes import paired_ciou
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.finetune.alignment import align
 from yolo_ft.finetune.end_to_end_loss import CLAIMS, EndToEndLoss, many_share
@@ -141,3 +144,73 @@ def test_only_the_right_class_counts():
     probabilities[11, 0] = 0.01  # the only place that believes in class 0 at all
     found = one_cell_answers([(0, 24, 12, 24, 24)], probabilities, claims=1)
     assert found.places.tolist() == [11]
+
+
+def by_loops(probabilities, boxes, points, targets, size, claims, once):
+    """{(place, object): score} of the rule written down object by object, for predictions without equal alignments."""
+    b, n, _ = probabilities.shape
+    overlap, alignment = torch.zeros(len(targets), n), torch.zeros(len(targets), n)
+    for i, (of, label, *box) in enumerate(targets.tolist()):
+        cx, cy, w, h = (torch.tensor(box) * size.repeat(2)).tolist()
+        for j, (x, y) in enumerate(points.tolist()):
+            if abs(x - cx) < max(w, 16) / 2 and abs(y - cy) < max(h, 16) / 2:
+                corners = boxes[int(of), j]
+                predicted = torch.cat([(corners[:2] + corners[2:]) / 2, corners[2:] - corners[:2]])[None]
+                overlap[i, j] = paired_ciou(predicted, torch.tensor([[cx, cy, w, h]])).clamp(min=0)
+                alignment[i, j] = probabilities[int(of), j, int(label)] ** 0.5 * overlap[i, j] ** 6
+    answers = {}
+    for i in range(len(targets)):
+        best = alignment[i].topk(claims)
+        answers[i] = set(best.indices[best.values > 0].tolist())
+    for of in range(b):
+        ours = [i for i in answers if targets[i, 0] == of]
+        for j in range(n):
+            if sum(j in answers[i] for i in ours) > 1:
+                best = max(ours, key=lambda i, j=j: overlap[i, j])
+                for i in ours:
+                    answers[i].discard(j)
+                answers[best].add(j)
+    result = {}
+    for i, places in answers.items():
+        if once and places:
+            places = {max(places, key=lambda j, i=i: alignment[i, j])}
+        if places:
+            peak = max(overlap[i, j] for j in places) / (max(alignment[i, j] for j in places) + 1e-9)
+            result |= {(int(targets[i, 0]) * n + j, i): float(alignment[i, j] * peak) for j in places}
+    return result
+
+
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_crowded_images_are_matched_as_by_loops(seed, once):
+    generator = torch.Generator().manual_seed(seed)
+    maps = [torch.zeros(2, 7, 64 // s, 96 // s) for s in (8, 16, 32)]
+    points, strides = anchor_points(maps)
+    points, size = points * strides, torch.tensor([96.0, 64.0])
+    centres = 0.3 + 0.4 * torch.rand(14, 2, generator=generator)  # close together: they compete for places
+    sides = 0.05 + 0.5 * torch.rand(14, 2, generator=generator)
+    rows = torch.cat([torch.arange(14)[:, None] % 2, torch.arange(14)[:, None] % 3, centres, sides], 1).float()
+    probabilities = torch.rand(2, len(points), 3, generator=generator)
+    reach = strides * (0.5 + 2 * torch.rand(2, len(points), 4, generator=generator))
+    boxes = torch.cat([points - reach[..., :2], points + reach[..., 2:]], 2)
+    found = align(probabilities, boxes, points, rows, size, 5, once)
+    expected = by_loops(probabilities, boxes, points, rows, size, 5, once)
+    pairs = zip(found.places.tolist(), found.objects.tolist(), strict=True)
+    ours = {pair: score for pair, score in zip(pairs, found.scores.tolist(), strict=True) if score > 1e-12}
+    assert ours == pytest.approx({pair: score for pair, score in expected.items() if score > 1e-12}, rel=1e-3)
+    assert len(ours) > 10
+
+
+def test_terms_by_hand_on_an_oblong_image():
+    """64 x 32 px, one object that fills a cell of the finest level; every side is predicted a quarter cell too far."""
+    maps = [torch.full((1, 6, 4 // s, 8 // s), -20.0) for s in (1, 2, 4)]
+    for x in maps:
+        x[:, :4] = -9.0  # boxes inside out: they overlap with nothing
+    maps[0][0, :4, 1, 2] = 0.75
+    maps[0][0, 4, 1, 2] = 0.0  # a probability of one half
+    rows = torch.tensor([[0, 0, 20 / 64, 12 / 32, 8 / 64, 8 / 32]])
+    box, cls, l1 = EndToEndLoss(TrainConfig(box=1.0, cls=1.0), 0.5).head(maps, rows, once=True).tolist()
+    overlap = 8**2 / 12**2  # same centre and shape, so that CIoU is IoU
+    assert box == pytest.approx((1 - overlap) * overlap, rel=1e-4)  # weighted by what the place should score
+    assert l1 == pytest.approx(0.2 * overlap * (2 / 64 + 2 / 32 + 2 / 64 + 2 / 32) / 4, rel=1e-4)
+    assert cls == pytest.approx(math.log(2), rel=1e-3)  # any target costs ln 2 at one half
