@@ -119,15 +119,15 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> dict:
         """One pass over the training images: the epoch's row of results.csv, without the metrics."""
         config, batches = self.config, len(self.loader)
-        self.loss = LOSSES[self.model.family].for_epoch(self.model, config, epoch)
+        loss = LOSSES[self.model.family].for_epoch(self.model, config, epoch)
         self.model.train()
-        start, images, sums = time.perf_counter() - self.listening, 0, dict.fromkeys(("loss", *self.loss.parts), 0.0)
+        start, images, sums = time.perf_counter() - self.listening, 0, dict.fromkeys(("loss", *loss.parts), 0.0)
         pending = 0  # batches whose gradient has not been used yet
         waited = self.feed.waited
         for i, (outputs, targets, count) in enumerate(self.feed.epoch(epoch)):
             step = epoch * batches + i
             rate = apply_schedule(self.optimizer, config, epoch, step, batches, self.phases[self.phase].rate)
-            total, parts = self._backward(outputs, targets)
+            total, parts = self._backward(loss, outputs, targets)
             pending += 1
             if pending >= accumulation_at(config, step, batches) or i + 1 == batches:
                 self._step()
@@ -152,12 +152,12 @@ class Trainer:
         }
 
     def _backward(
-        self, outputs: dict[int, torch.Tensor], targets: torch.Tensor
+        self, loss: Callable, outputs: dict[int, torch.Tensor], targets: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Forward from what the feed gives, loss, gradients of one batch."""
         with self.compute.autocast():
             raw = self.model.run_layers(outputs, self.feed.start)
-        total, parts = self.loss(raw, targets.to(self.compute.device))
+        total, parts = loss(raw, targets.to(self.compute.device))
         if not torch.isfinite(total):
             raise UserError(
                 "The loss is no longer a finite number: try a lower rate (for example "
