@@ -22,7 +22,7 @@ from yolo_ft.finetune.archives import Archive
 from yolo_ft.finetune.downloads import OFFICIAL, fetch_weights, official_name
 from yolo_ft.finetune.files import atomic_path, plain
 from yolo_ft.finetune.unpickling import Record, StoredTensor
-from yolo_ft.models import model_for
+from yolo_ft.models import build_model, model_for
 from yolo_ft.models.detector import Detector
 
 FORMAT, VERSION = "yolo_ft", 1
@@ -143,10 +143,9 @@ def load_training_state(path: str | Path) -> dict[str, Any]:
 
 def model_from_checkpoint(checkpoint: Checkpoint) -> Detector:
     """The detector that the checkpoint was saved from, with its weights, in eval mode. Lesson 01."""
-    model = model_for({key: tensor.shape for key, tensor in checkpoint.state_dict.items()}, checkpoint.names)
-    if model is None:
-        raise UserError(f"These are not the weights of a {checkpoint.model_name}: a tensor is missing or misshapen.")
-    model.to_empty(device="cpu").load_state_dict(checkpoint.state_dict, strict=True)
+    model = build_model(checkpoint.model_name, checkpoint.num_classes, checkpoint.names)
+    model.adopt({key: tensor.shape for key, tensor in checkpoint.state_dict.items()})
+    model.load_state_dict(checkpoint.state_dict, strict=True)
     model.pretrained = True
     return model.eval()
 

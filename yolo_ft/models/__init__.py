@@ -39,7 +39,7 @@ def model_for(shapes: Mapping[str, Sequence[int]], names: list[str] | dict[int, 
     for family in FAMILIES:
         if (head := family.head_options(shapes)) is None:
             continue
-        classes = class_names(names, head.pop("num_classes"))
+        classes = class_names(None, head.pop("num_classes"))
         for size in family.sizes:
             with torch.device("meta"):
                 model = family(size, classes, **head)

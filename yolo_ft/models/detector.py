@@ -140,7 +140,7 @@ class Detector(nn.Module):
     def adopt(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """Change what may differ between heads of this family and size so that weights of these shapes fit better.
 
-        Called before weights of other classes are carried over. Nothing differs unless a family says so.
+        Called before weights are loaded or carried over. Nothing differs unless a family says so.
         """
 
     def train(self, mode: bool = True) -> Detector:
