@@ -30,10 +30,10 @@ def build_model(name: str, num_classes: int = 80, names: list[str] | dict[int, s
     return family(size, class_names(names, num_classes))
 
 
-def model_for(shapes: Mapping[str, Sequence[int]], names: list[str] | dict[int, str] | None = None) -> Detector | None:
+def model_for(shapes: Mapping[str, Sequence[int]]) -> Detector | None:
     """The architecture whose state dict has exactly these names and shapes, None when there is none.
 
-    Its tensors are on the `meta` device: shapes without numbers. `names` as in `build_model`.
+    Its tensors are on the `meta` device: shapes without numbers.
     """
     shapes = {key: tuple(shape) for key, shape in shapes.items()}
     for family in FAMILIES:
