@@ -106,3 +106,11 @@ def test_the_guides_experiment_fits_the_lesson(repository):
     given = yaml.safe_load((repository / "tests" / "benchmarks" / "guide_voc.yaml").read_text(encoding="utf-8"))
     assert set(given) == set(declared)
     assert {name: declared[name].convert(value) for name, value in given.items()} == given
+
+
+def test_a_study_names_the_command_that_repeats_it():
+    plain = freeze_study.origin(freeze_study.parse(["--data", "somewhere/bccd"]))
+    assert plain["command"] == "python tests/benchmarks/freeze_study.py --data path/to/bccd"
+    given = ["--data", "somewhere/mask", "--arms", "freeze10", "views8", "--seeds", "0", "2", "--jobs", "2"]
+    told = freeze_study.origin(freeze_study.parse(given))["command"]
+    assert told == f"{plain['command'].replace('bccd', 'mask')} --arms freeze10 views8 --seeds 0 2"

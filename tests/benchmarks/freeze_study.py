@@ -45,7 +45,7 @@ ARMS = {
     "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10", "--views", "0"],
     "official-freeze24": ["--weights", "yolov5n.pt", "--freeze", "24", "--views", "0"],
 }
-DEFAULT_ARMS = list(ARMS)[:5]
+DEFAULT_ARMS, DEFAULT_SEEDS = list(ARMS)[:5], [0, 1, 2, 3, 4]
 COMMON = {"imgsz": 320, "batch": 16, "val_every": 5}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder with a data.yaml, or cells")
     parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=DEFAULT_SEEDS)
     parser.add_argument(
         "--arms", nargs="+", choices=list(ARMS), default=DEFAULT_ARMS, metavar="ARM", help=str(list(ARMS))
     )
@@ -159,10 +159,14 @@ def export(work: Path, out: Path, about: dict) -> int:
     return len(finished)
 
 
-def origin(data: str) -> dict:
+def origin(options: argparse.Namespace) -> dict:
     """What the study was made with, apart from what every run says of itself."""
+    command = ["python tests/benchmarks/freeze_study.py", "--data", f"path/to/{Path(options.data).resolve().name}"]
+    for name, usual in (("arms", DEFAULT_ARMS), ("seeds", DEFAULT_SEEDS)):
+        given = getattr(options, name)
+        command += [f"--{name}", *map(str, given)] if given != usual else []
     return {
-        "command": f"python tests/benchmarks/freeze_study.py --data path/to/{Path(data).resolve().name}",
+        "command": " ".join(command),
         "weights": load_checkpoint(DEFAULT_WEIGHTS).metadata,
         "weights_sha256": hashlib.sha256(DEFAULT_WEIGHTS.read_bytes()).hexdigest(),
     }
@@ -197,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.data is None:
                 raise UserError("Give --data, a folder that holds a data.yaml (or cells), or --table.")
             complete = make(options)
-            count = export(options.work, options.out, origin(options.data))
+            count = export(options.work, options.out, origin(options))
             print(f"{count} runs recorded in {options.out}", file=sys.stderr)
         print(table(compare(options.out)))
     except UserError as error:
