@@ -26,6 +26,7 @@ DEFAULTS = {
 def test_all_default_arguments_are_settings():
     config = TrainConfig.from_dict(translate(DEFAULTS))
     assert (config.nominal_batch, config.precision, config.cache, config.device) == (64, "auto", "none", "auto")
+    assert config.cls_pw == TrainConfig().cls_pw
     assert (config.optimizer, config.box, config.momentum, config.close_mosaic) == ("auto", 7.5, 0.937, 10)
 
 

@@ -12,6 +12,7 @@ RENAMED = {"nbs": "nominal_batch"}
 CONVERTED = {
     "amp": lambda on: {"precision": "auto" if on else "fp32"},
     "cache": lambda kind: {"cache": {True: "ram", False: "none", "disk": "ram"}.get(kind, kind)},
+    "cls_pw": lambda weight: {"cls_pw": weight} if weight else {},  # off is 0 there and 1 here
     "device": lambda device: {} if device is None else {"device": str(device)},
 }
 # what Ultralytics' value is where this package does just that -> what to use instead of another value

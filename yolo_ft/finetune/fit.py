@@ -73,10 +73,7 @@ def _warn_of_unused(model: Detector, config: TrainConfig) -> None:
     usual = TrainConfig()
     changed = [name for name in LOSSES[model.family].unused if getattr(config, name) != getattr(usual, name)]
     if changed:
-        warnings.warn(
-            f"{model.family} has neither anchors nor objectness: {', '.join(changed)} will have no effect.",
-            stacklevel=4,
-        )
+        warnings.warn(f"The loss of {model.family} has no use for {', '.join(changed)}: nothing changes.", stacklevel=4)
 
 
 def plan_phases(config: TrainConfig) -> tuple[Phase, ...]:
