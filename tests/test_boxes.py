@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import hash_uniform, load_fixture
+from torchvision.ops import batched_nms
 
 from yolo_ft.core.boxes import Letterbox, box_iou, cxcywh_to_xyxy, letterbox, nms, paired_ciou, xyxy_to_cxcywh
 
@@ -83,6 +84,24 @@ def test_nms_equals_the_fixture(case):
     rows = torch.tensor(case["rows"])
     assert torch.allclose(kept[: len(rows)], rows, atol=1e-3)
     assert kept.double().sum().item() == pytest.approx(case["sum"], rel=1e-5)
+
+
+@pytest.mark.parametrize("spread", [40.0, 400.0])  # crowded, so that all are needed, and loose
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_nms_looks_at_the_best_first_and_finds_the_same(spread, agnostic):
+    generator = torch.Generator().manual_seed(3)
+    decoded = torch.rand(1, 1500, 8, generator=generator)
+    decoded[..., :2] *= spread
+    decoded[..., 2:4] = 10 + 30 * decoded[..., 2:4]
+    (found,) = nms(decoded, 0.001, 0.5, multi_label=True, max_det=20, agnostic=agnostic)
+    scores = decoded[0, :, 5:] * decoded[0, :, 4:5]
+    rows, labels = (scores > 0.001).nonzero(as_tuple=True)
+    order = scores[rows, labels].argsort(descending=True, stable=True)
+    boxes = cxcywh_to_xyxy(decoded[0, rows[order], :4])
+    groups = torch.zeros_like(labels) if agnostic else labels[order]
+    every = batched_nms(boxes, scores[rows, labels][order], groups, 0.5)
+    assert len(every) < len(order)
+    assert torch.equal(found[:, :4], boxes[every[:20]])
 
 
 def test_nms_of_nothing():

@@ -136,8 +136,6 @@ def nms(
     boxes of different classes suppress each other only when `agnostic`. Returns per image an (n, 6) tensor, rows
     x1, y1, x2, y2, score, class, best first.
     """
-    from torchvision.ops import batched_nms  # here: its import takes as long as torch's, and training begins without
-
     results = []
     for prediction in decoded:  # (N, 5 + nc)
         if objectness:
@@ -155,7 +153,23 @@ def nms(
             scores, labels = scores[rows], labels[rows]
         order = scores.argsort(descending=True, stable=True)[:candidates]
         boxes, scores, labels = cxcywh_to_xyxy(prediction[rows[order], :4]), scores[order], labels[order]
-        groups = torch.zeros_like(labels) if agnostic else labels
-        kept = batched_nms(boxes, scores, groups, iou)[:max_det]
+        kept = _suppress(boxes, scores, torch.zeros_like(labels) if agnostic else labels, iou, max_det)
         results.append(torch.cat([boxes[kept], scores[kept, None], labels[kept, None].to(boxes)], 1))  # (n, 6)
     return results
+
+
+def _suppress(
+    boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, iou: float, max_det: int
+) -> torch.Tensor:
+    """Indices of the first `max_det` of n boxes, best first, that no better box of their group suppresses.
+
+    Only better boxes decide about a box, so where a few hundred of the best leave enough, the rest need no look: the
+    work grows with the square of their number, and a network at the start of training is sure of nothing.
+    """
+    from torchvision.ops import batched_nms  # here: its import takes as long as torch's, and training begins without
+
+    first = 4 * max_det
+    kept = batched_nms(boxes[:first], scores[:first], groups[:first], iou)
+    if len(kept) < max_det and len(boxes) > first:
+        kept = batched_nms(boxes, scores, groups, iou)
+    return kept[:max_det]

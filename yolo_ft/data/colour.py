@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-BLOCK = 32768  # pixels worked on at a time
+BLOCK = 65536  # pixels worked on at a time
 SIX = np.float32(6)
 
 
