@@ -38,9 +38,9 @@ def module_name(path: Path) -> str:
 
 
 def level(module: str) -> int:
-    """The room of a module; the package itself is below all rooms, because it imports nothing when it is imported."""
+    """The room of a module; the package itself, which hands out the public names, stands right below the command line."""
     parts = module.split(".")
-    return LEVELS[parts[1]] if len(parts) > 1 else -1
+    return LEVELS[parts[1]] if len(parts) > 1 else LEVELS["cli"] - 0.5
 
 
 def imports(path: Path) -> set[str]:

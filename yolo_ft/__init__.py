@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from yolo_ft.core.version import VERSION as __version__
 
 _HOME = {
     "YOLO": "yolo_ft.api",

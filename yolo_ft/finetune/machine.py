@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from yolo_ft import __version__
+from yolo_ft.core.version import VERSION
 
 PACKAGES = ("torch", "torchvision", "numpy", "faster-coco-eval")
 MEGABYTE = 1e6
@@ -28,7 +28,7 @@ def environment(device: str | torch.device = "cpu", data_digest: str | None = No
     device = torch.device(device)
     return {
         "python": platform.python_version(),
-        "yolo-ft": __version__,
+        "yolo-ft": VERSION,
         **{package: importlib.metadata.version(package) for package in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo_ft import __version__
 from yolo_ft.core.errors import UserError
+from yolo_ft.core.version import VERSION
 from yolo_ft.finetune.files import write_json_atomic
 from yolo_ft.report.notebook_process import RECORD
 from yolo_ft.report.parameters import Parameter, read_parameters, unknown_parameter
@@ -156,7 +156,7 @@ def _label(parameters: Mapping[str, Any]) -> str:
 def _key(notebook: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     """What a result depends on, as far as files tell: the code of the lesson, its parameters, the package's version."""
     code = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    return _digest(json.dumps([code, dict(parameters), __version__], sort_keys=True))
+    return _digest(json.dumps([code, dict(parameters), VERSION], sort_keys=True))
 
 
 def _digest(text: str) -> str:
