@@ -38,7 +38,7 @@ def module_name(path: Path) -> str:
 
 
 def level(module: str) -> int:
-    """The room of a module; the package itself, which hands out the public names, stands right below the command line."""
+    """The room of a module; the package itself, which hands out the public names, is right below the command line."""
     parts = module.split(".")
     return LEVELS[parts[1]] if len(parts) > 1 else LEVELS["cli"] - 0.5
 
