@@ -1,4 +1,4 @@
-"""YOLO26 equals the published facts: names, shapes, counts, outputs, and both ways to detections."""
+"""YOLO26 computes what the published facts say, in both ways to detections. Names and counts: test_families.py."""
 
 import math
 
@@ -22,27 +22,6 @@ SHAPES = {"64": (64, 64), "128": (128, 128), "64x96": (64, 96)}
 @pytest.fixture(scope="module")
 def model():
     return filled(build_model("yolo26n"), "yolo26n").eval()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_state_dict_names_and_shapes(name):
-    with torch.device("meta"):
-        model = build_model(name)
-    ours = [[key, list(value.shape)] for key, value in model.state_dict().items()]
-    assert ours == load_fixture(f"{name}_params")
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("nc", [80, 20, 3, 1])
-def test_parameter_counts(name, nc):
-    facts = load_fixture("yolo26_layers")[name[-1]]
-    with torch.device("meta"):
-        model = build_model(name, num_classes=nc)
-    assert sum(p.numel() for p in model.parameters()) == facts["params"][f"nc{nc}"]
-    if nc == 80:
-        layers = list(model.model)
-        assert [sum(p.numel() for p in layer.parameters()) for layer in layers] == facts["layer_params_nc80"]
-        assert [len(list(layer.parameters())) for layer in layers] == facts["layer_named_parameter_entries"]
 
 
 @pytest.mark.parametrize("name", NAMES)

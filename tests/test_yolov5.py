@@ -1,4 +1,4 @@
-"""YOLOv5 equals the published facts: names, shapes, counts, outputs."""
+"""YOLOv5 computes what the published facts say: outputs and statistics. Names and counts: test_families.py."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.models import build_model
 
 PARITY = load_fixture("yolov5n_parity")
-NAMES = [f"yolov5{size}" for size in "nsmlx"]
 
 
 @pytest.fixture(scope="module")
@@ -20,26 +19,6 @@ def model():
 def test_hash_agrees_with_the_published_vectors():
     for key, k in (("u_0_0", 0), ("u_k7", 7), ("u_k1000003", 1000003)):
         assert hash_uniform(np.arange(4), k).tolist() == PARITY["hash_check"][key]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_state_dict_names_and_shapes(name):
-    with torch.device("meta"):
-        model = build_model(name)
-    ours = [[key, list(value.shape)] for key, value in model.state_dict().items()]
-    assert ours == load_fixture(f"{name}_params")
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("nc", [80, 20, 3, 1])
-def test_parameter_counts(name, nc):
-    facts = load_fixture("yolov5_layers")[name[-1]]
-    with torch.device("meta"):
-        model = build_model(name, num_classes=nc)
-    assert sum(p.numel() for p in model.parameters()) == facts["params"][f"nc{nc}"]
-    if nc == 80:
-        counts = [sum(p.numel() for p in layer.parameters()) for layer in model.model]
-        assert counts == facts["layer_params_nc80"]
 
 
 def test_filled_tensors(model):
