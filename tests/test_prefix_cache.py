@@ -71,7 +71,7 @@ def test_only_what_the_suffix_reads_is_kept(tiny_set, depth, needed):  # noqa: F
 def test_a_batch_of_a_view_is_what_the_prefix_says(tiny_set):  # noqa: F811
     cache = cache_of(tiny_set, freeze=10)
     outputs, targets = cache.view(3, True).batch([7, 2])
-    fed = list(prepared(cache.loader, cache.loader.groups(), 3, True, cache.prefix))
+    fed = list(prepared(cache.loader, cache.loader.groups(), 3, True, FP32, cache.prefix))
     for place, index in enumerate([7, 2]):
         (fresh, found, _), row = fed[index // 4], index % 4
         for layer, x in outputs.items():
@@ -275,7 +275,7 @@ def test_images_reach_the_network_as_the_loader_makes_them(tiny_set, threads):  
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        fed = list(prepared(loader, loader.groups(1), 1, False, compute=FP32))
+        fed = list(prepared(loader, loader.groups(1), 1, False, FP32))
     finally:
         torch.set_num_threads(before)
     batches = list(loader.epoch(1, mosaic=False))

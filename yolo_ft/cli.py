@@ -71,7 +71,12 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
     where = parser.add_argument_group("where")
     where.add_argument("--device", default=SUPPRESS, help="cpu, cuda, cuda:1, mps")
     where.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default=SUPPRESS)
-    where.add_argument("--workers", type=int, default=SUPPRESS, help="threads that prepare images")
+    where.add_argument(
+        "--workers",
+        type=int,
+        default=SUPPRESS,
+        help="threads that prepare images ahead for a GPU; a CPU uses its cores",
+    )
     where.add_argument("--cache", nargs="?", const="ram", default=SUPPRESS, help="keep resized images in memory")
     where.add_argument("--project", default=SUPPRESS, metavar="DIR")
     where.add_argument("--name", default=SUPPRESS)

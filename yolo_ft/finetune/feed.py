@@ -32,7 +32,7 @@ class Feed:
         self.loader, self.config, self.compute = loader, loader.config, compute
         self.start = prefix_depth(plan)
         self.prefix = Prefix(model, self.start, compute, loader.batch) if self.start else None
-        self.views = self.config.views or 0 if self.prefix else 0
+        self.views = (self.config.views or 0) if self.prefix else 0
         self.cache = PrefixCache(self.prefix, loader, counts) if self.views and self.config.prefix_cache else None
         self.waited = 0.0  # seconds in which the trainable layers waited for what they read
 
@@ -47,7 +47,7 @@ class Feed:
             start = time.perf_counter()
 
     def _fresh(self, groups: list[list[int]], view: int, mosaic: bool) -> Iterator[Fed]:
-        return prepared(self.loader, groups, view, mosaic, self.prefix, self.compute)
+        return prepared(self.loader, groups, view, mosaic, self.compute, self.prefix)
 
     def _kept(self, groups: list[list[int]], view: int, mosaic: bool) -> Iterator[Fed]:
         kept = self.cache.view(view, mosaic)

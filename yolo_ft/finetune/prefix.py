@@ -62,15 +62,14 @@ def prepared(
     groups: Sequence[Sequence[int]],
     view: int,
     mosaic: bool,
+    compute: Compute,
     prefix: Prefix | None = None,
-    compute: Compute | None = None,
 ) -> Iterator[Fed]:
     """What the layers behind `prefix` read for each group of images, augmented as `view`; without it {-1: images}.
 
     On a processor all cores augment and run the prefix for several groups, then the network trains on them; for an
-    accelerator the loader's threads work ahead. `compute` is needed where there is no prefix.
+    accelerator the loader's threads work ahead.
     """
-    compute = prefix.compute if prefix else compute
 
     def through(batch: Batch) -> Fed:
         outputs = prefix(batch.images) if prefix else {-1: compute.images(batch.images)}

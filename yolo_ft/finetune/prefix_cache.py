@@ -85,7 +85,9 @@ class PrefixCache:
         self._sweep()
         count, start, maps, targets = len(self.loader.dataset), 0, {}, []
         with tempfile.TemporaryDirectory(dir=self.root, prefix=UNFINISHED) as unfinished:
-            for outputs, found, size in prepared(self.loader, self.loader.groups(), number, mosaic, self.prefix):
+            for outputs, found, size in prepared(
+                self.loader, self.loader.groups(), number, mosaic, self.prefix.compute, self.prefix
+            ):
                 for layer, x in outputs.items():
                     if layer not in maps:
                         shape = (count, x.shape[2], x.shape[3], x.shape[1])
