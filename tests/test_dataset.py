@@ -13,7 +13,7 @@ from picture_sets import fingerprint, in_memory, photograph, write_set
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data import dataset as dataset_module
-from yolo_ft.data.dataset import load_dataset
+from yolo_ft.data.dataset import load_dataset, load_splits
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED, HealthReport, Issue
 
 GOOD = "0 0.5 0.5 0.2 0.5\n"
@@ -242,3 +242,16 @@ def test_a_set_of_traps_loses_only_the_truncated_one(real_data, tmp_path):
     assert len(dataset) == 7
     for i in range(7):
         assert max(dataset.resized(i, 64).shape) == 64
+
+
+def test_every_split_in_one_call_whatever_its_state(tmp_path):
+    file = write_set(tmp_path, {"1.png": "", "2.png": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        splits = load_splits(file)
+    assert list(splits) == ["train", "val"] and len(splits["train"]) == 2
+    assert [issue.action for issue in splits["train"].health.issues] == [BACKGROUND, BACKGROUND]
+    assert splits["train"].path(1) == tmp_path / "images" / "2.png"
+    assert load_splits(splits["val"]) == {"val": splits["val"]}
+    drawn = load_splits("cells")
+    assert [len(dataset) for dataset in drawn.values()] == [200, 80, 60] and drawn["val"].path(0) is None

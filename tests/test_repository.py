@@ -20,7 +20,16 @@ except ModuleNotFoundError:  # Python 3.10, where pytest brings the same reader
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "yolo_ft"
 FILES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = [["core"], ["models", "data"], ["finetune"], ["report"], ["api"], ["commands"], ["cli"], ["__main__"]]
+ROOMS = [
+    ["core"],
+    ["models", "data"],
+    ["finetune"],
+    ["report"],
+    ["api"],
+    ["commands", "data_commands"],
+    ["cli"],
+    ["__main__"],
+]
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 TOP_LEVEL = {
     *("notebooks", "yolo_ft", "tests", "binder", "environment.yml", "README.md"),

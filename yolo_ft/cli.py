@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from yolo_ft import __version__, commands
+from yolo_ft import __version__, commands, data_commands
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.heap import share_heap
 
@@ -113,6 +113,18 @@ def _add_compare(commands_parser: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", metavar="DIR", help="also write the table (CSV) and the figure (PNG) there")
 
 
+def _add_data(commands_parser: argparse._SubParsersAction) -> None:
+    parser = commands_parser.add_parser("data", help="know, check, split and fetch a data set")
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    _add_data_check(actions)
+
+
+def _add_data_check(actions: argparse._SubParsersAction) -> None:
+    check = actions.add_parser("check", help="what is wrong with a data set; changes nothing")
+    check.set_defaults(command=data_commands.check)
+    check.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+
+
 def _add_notebooks(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("notebooks", help="run, refresh or check the lessons")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -146,7 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"yolo-ft {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_inspect, _add_train, _add_val, _add_predict, _add_compare, _add_notebooks):
+    for add in (_add_inspect, _add_train, _add_val, _add_predict, _add_compare, _add_data, _add_notebooks):
         add(subparsers)
     return parser
 

@@ -23,6 +23,7 @@ from yolo_ft.data.health import BACKGROUND, DROPPED, HealthReport, Issue
 from yolo_ft.data.images import ImageError, check_image, read_image
 from yolo_ft.data.synthetic import cells
 
+DRAWN = ("cells", "cells.yaml")
 CACHE_BYTES = 2 * 2**30
 DRAFT_MARGIN = 2  # a JPEG may be decoded at reduced size while it keeps this many times the pixels that are needed
 
@@ -101,6 +102,11 @@ class Dataset:
         """(height, width) of the original image, EXIF orientation applied."""
         return self._sizes[index]
 
+    def path(self, index: int) -> Path | None:
+        """The file of image `index`; None where the image was drawn and has no file."""
+        source = self._images[index]
+        return source if isinstance(source, Path) else None
+
     def image(self, index: int) -> np.ndarray:
         """The original image, uint8 (h, w, 3) RGB."""
         source = self._images[index]
@@ -150,7 +156,7 @@ def load_dataset(data: str | Path | Dataset, split: str = "train") -> Dataset:
         return data
     if split not in SPLITS:
         raise UserError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
-    if str(data) in ("cells", "cells.yaml"):
+    if str(data) in DRAWN:
         return _drawn(split)
     spec = read_spec(_locate(data))
     dataset = _scan(spec, split)
@@ -162,6 +168,19 @@ def load_dataset(data: str | Path | Dataset, split: str = "train") -> Dataset:
             f"example {label_path(spec.root / 'images' / 'a.jpg')}. {dataset.health.summary()}"
         )
     return dataset
+
+
+def load_splits(data: str | Path | Dataset) -> dict[str, Dataset]:
+    """Every split that a data set has, by name, whatever its state: findings are in each `.health`, none is told.
+
+    For work on data before any training (checks, statistics, splits); to train, use `load_dataset`. Lesson 06.
+    """
+    if isinstance(data, Dataset):
+        return {data.split: data}
+    if str(data) in DRAWN:
+        return {split: _drawn(split) for split in SPLITS}
+    spec = read_spec(_locate(data))
+    return {split: _scan(spec, split) for split in spec.splits}
 
 
 @functools.lru_cache
