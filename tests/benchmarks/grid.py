@@ -34,11 +34,11 @@ sys.path.insert(0, str(ROOT))  # runs from a clone, installed or not
 from yolo_ft import DEFAULT_WEIGHTS, YOLO, UserError, fit, load_checkpoint, load_dataset  # noqa: E402
 from yolo_ft.api import fit_head  # noqa: E402
 from yolo_ft.core.config import TrainConfig  # noqa: E402
+from yolo_ft.core.cores import usable_cores  # noqa: E402
 from yolo_ft.core.seeding import generator, seed_everything  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset  # noqa: E402
 from yolo_ft.finetune.files import write_json_atomic, write_text_atomic  # noqa: E402
-from yolo_ft.finetune.machine import usable_cores  # noqa: E402
 from yolo_ft.report.recorded import ABOUT, ROWS  # noqa: E402
 
 RECORDED = ROOT / "yolo_ft" / "report" / "recorded"
