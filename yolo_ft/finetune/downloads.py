@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.finetune.files import write_text_atomic
+from yolo_ft.data.files import write_text_atomic
 
 RELEASES = {  # family -> where its files are
     "yolov5": "https://github.com/ultralytics/yolov5/releases/download/v7.0",
