@@ -60,11 +60,12 @@ def extract(archive: Path, folder: Path) -> int:
     """
     size, written, count, names = archive.stat().st_size, 0, 0, _Names()
     allowed = min(MOST_BYTES, max(SMALL, MOST_GROWTH * size))
-    members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
+    with archive.open("rb") as file:
+        members = _zip_members if file.read(2) == b"PK" else _tar_members
     try:
         for member in tqdm(members(archive, folder, allowed), desc=f"unpack {archive.name}", unit=" files"):
             parts = names.accept(member)
-            written += member.size
+            written += abs(member.size)  # a crafted tar can hold less than nothing
             if written > allowed:
                 raise _Refused(f"holds more than {allowed:,} bytes in {size:,}")
             if member.open is not None and not LEFT_OUT.search("/".join(parts)):
@@ -74,14 +75,15 @@ def extract(archive: Path, folder: Path) -> int:
         raise
     except _Refused as fault:
         raise UserError(
-            f"{archive.name} {fault}: it was refused, take the data from a source that you trust."
+            f"{archive} {fault}: it was refused; delete it, and take the data from a source that you trust."
         ) from None
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno:
             raise UserError(
                 f"{folder} cannot be written ({error.strerror}): make room, or choose another one."
             ) from None
-        raise UserError(f"{archive} is truncated or damaged ({error}): delete it to download it again.") from None
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise UserError(f"{archive} is truncated or damaged ({reason}): delete it to download it again.") from None
     return count
 
 
@@ -110,6 +112,8 @@ def _tar_members(archive: Path, folder: Path, allowed: int) -> Iterator[_Member]
             if not info.isdir() and not info.isreg():
                 raise _Refused(f"holds {info.name!r}, a link or a device")
             yield _Member(info.name, info.size, None if info.isdir() else functools.partial(opened.extractfile, info))
+        while allowed > 0 and (rest := opened.fileobj.read(CHUNK)):  # the checksum of gzip and xz stands at the end
+            allowed -= len(rest)
 
 
 class _StrictHeader(tarfile.TarInfo):

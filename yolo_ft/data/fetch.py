@@ -102,5 +102,5 @@ def _download(remote: Remote, timeout: float) -> None:
         part.mark = None
         os.replace(part.path, remote.target)
     finally:
-        if part.mark is None:
+        if part.mark is None or not part.size:
             part.drop()
