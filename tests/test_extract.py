@@ -135,7 +135,7 @@ def test_an_encrypted_member_is_refused(tmp_path, folder):
     data = bytearray(path.read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1  # the general purpose flag in the central directory
     path.write_bytes(data)
-    refused(path, folder, "is encrypted")
+    refused(path, folder, "is encrypted: it was refused")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -168,13 +168,27 @@ def test_a_member_larger_than_it_says_is_refused(folder):
         module._write(member, folder / "a")
 
 
-def test_a_zip_that_understates_a_size_is_refused(tmp_path, folder):
+@pytest.mark.parametrize("size", [10, len(NOISE) + 10])
+def test_a_zip_with_a_wrong_size_is_told(tmp_path, folder, size):
     path = pack(tmp_path / "a.zip", [("a.txt", NOISE)])
     data = bytearray(path.read_bytes())
     at = data.index(b"PK\x01\x02") + 24  # the size in the central directory
-    data[at : at + 4] = (10).to_bytes(4, "little")
+    data[at : at + 4] = size.to_bytes(4, "little")
     path.write_bytes(data)
     refused(path, folder, "truncated or damaged")
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_member_of_less_than_no_bytes_is_refused(tmp_path, folder, form):
+    """It would make room for others below the limit."""
+    info = tarfile.TarInfo("a.txt")
+    if form == tarfile.GNU_FORMAT:
+        info.size = -5
+    else:
+        info.pax_headers = {"size": "-5"}
+    path = tmp_path / "a.tar"
+    path.write_bytes(info.tobuf(form) + bytes(10240))
+    refused(path, folder, "or less than none|truncated or damaged")
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from yolo_ft.data import locks
 from yolo_ft.data.locks import locked
 
 HOLD = """
@@ -54,6 +55,21 @@ def test_threads_enter_one_after_the_other(tmp_path):
         thread.join(30)
     assert most == [1] and sorted(order) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    """The last holder removes the file between our opening and our locking: we would hold what nobody else can see."""
+    usual, tries = locks._try, []
+
+    def late(handle):
+        if not tries:
+            (tmp_path / ".set.lock").unlink()
+        tries.append(handle)
+        return usual(handle)
+
+    monkeypatch.setattr(locks, "_try", late)
+    with locked(tmp_path / "set"):
+        assert (tmp_path / ".set.lock").exists() and len(tries) == 2
 
 
 @pytest.mark.parametrize("end", ["close", "kill"])

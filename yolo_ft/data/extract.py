@@ -65,9 +65,9 @@ def extract(archive: Path, folder: Path) -> int:
     try:
         for member in tqdm(members(archive, folder, allowed), desc=f"unpack {archive.name}", unit=" files"):
             parts = names.accept(member)
-            written += abs(member.size)  # a crafted tar can hold less than nothing
-            if written > allowed:
-                raise _Refused(f"holds more than {allowed:,} bytes in {size:,}")
+            written += member.size
+            if written > allowed or member.size < 0:
+                raise _Refused(f"holds more than {allowed:,} bytes in {size:,}, or less than none")
             if member.open is not None and not LEFT_OUT.search("/".join(parts)):
                 _write(member, folder.joinpath(*parts))
                 count += 1
