@@ -173,7 +173,7 @@ def test_a_bad_archive_leaves_no_folder(server, store, archive, sentence):
 
 
 def test_an_interrupted_unpacking_leaves_no_folder_and_needs_no_second_download(server, store, monkeypatch):
-    def stop(archive, folder):
+    def stop(archive, folder, only):
         (folder / "half.jpg").write_bytes(b"x")
         raise KeyboardInterrupt
 
@@ -237,3 +237,20 @@ def test_voc_is_put_together_from_its_archives(server):
     sizes = {split: len(dataset) for split, dataset in load_splits("voc2007").items()}
     assert sizes == {"train": 2, "val": 1, "test": 1}
     assert load_dataset("voc2007").target(0).boxes.tolist() == [[10, 5, 30, 25]]
+
+
+def test_of_the_annotations_of_coco_only_those_of_its_validation_images_are_kept(server):
+    content = {
+        "images": [{"id": 7, "file_name": "000007.jpg", "width": 60, "height": 40}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 90, "bbox": [10, 5, 20, 20], "iscrowd": 0}],
+        "categories": [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}],
+    }
+    both = {f"annotations/instances_{split}2017.json": json.dumps(content).encode() for split in ("train", "val")}
+    server.files["/annotations_trainval2017.zip"] = yolo_zip(splits=[], **both)
+    server.files["/val2017.zip"] = yolo_zip(splits=[], **{"val2017/000007.jpg": picture()})
+    folder = catalog.get("coco-val2017")
+    assert sorted(file.name for file in folder.rglob("*.*")) == ["000007.jpg", "catalog.json", "instances_val2017.json"]
+    pytest.importorskip("yolo_ft.data.coco")
+    dataset = load_dataset("coco-val2017.yaml", "val")
+    assert dataset.names == {0: "person", 1: "toothbrush"}
+    assert dataset.target(0).boxes.tolist() == [[10, 5, 30, 25]] and dataset.target(0).labels.tolist() == [1]

@@ -238,6 +238,15 @@ def test_pickles_of_other_tools_and_marks_of_file_managers_stay_out(tmp_path, fo
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["a.jpg"]
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_one_file_may_be_wanted_and_all_are_checked(tmp_path, folder, kind):
+    path = pack(tmp_path / f"a.{kind}", [("a/1.json", b"1"), ("./a/2.json", b"2"), ("a/2.json.old", b"3")])
+    assert extract(path, folder, "a/2.json") == 1 and extract(path, folder, "a") == 0
+    assert [file.name for file in folder.rglob("*.*")] == ["2.json"]
+    path = pack(path, [("a/2.json", b"2"), ("../neighbour.txt", b"evil")])
+    refused(path, folder, "leads out of its folder")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs the permissions of Unix")
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_nothing_comes_out_executable(tmp_path, folder, kind):

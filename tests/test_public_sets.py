@@ -7,7 +7,6 @@ from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from yolo_ft import DEFAULT_WEIGHTS, load_checkpoint
 from yolo_ft.data.fetch import ALGORITHMS
-from yolo_ft.data.formats import SPLITS
 from yolo_ft.data.public_sets import COCO_CLASSES, SETS, VOC_CLASSES
 
 
@@ -21,10 +20,12 @@ def test_every_set_says_what_it_is_and_where_that_stands(entry):
     assert SETS[entry.name] is entry and entry.name == entry.name.lower()
     assert entry.about and entry.licence and entry.classes and len(set(entry.classes)) == len(entry.classes)
     assert entry.pages and all(page.startswith(("https://", "http://host.robots.ox.ac.uk/")) for page in entry.pages)
-    assert entry.archives and set(entry.images) <= set(SPLITS) and "train" in entry.images
-    assert not entry.folders or set(entry.images) <= set(entry.folders) <= set(SPLITS)
+    assert entry.archives and entry.images and set(entry.images) <= {"train", "val", "test"}
+    assert bool(entry.folders) != bool(entry.needs)
+    assert not entry.folders or set(entry.images) <= set(entry.folders) <= {"train", "val", "test"}
     for archive in entry.archives:
-        assert archive.url.startswith("https://") and archive.size > 0
+        protected = archive.url.startswith("https://") or (archive.digest and len(archive.digest) == 64)
+        assert protected and archive.size > 0
         assert archive.digest is None or len(archive.digest) in ALGORITHMS
         assert archive.name.endswith((".zip", ".tar", ".tar.gz")), "its suffix says how it is checked"
     text = str(entry)

@@ -20,7 +20,6 @@ from yolo_ft.data.public_sets import SETS, Archive, Entry
 from yolo_ft.data.transfer import Remote
 
 RECORD = "catalog.json"  # in the folder of a set: where it is from, under which licence, with which hashes
-VOC_FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 TERMS = ("LICENSE", "LICENCE", "README")
 SLACK = 64 * 2**20  # bytes by which an archive may be larger than twice the size that its page gives
 BY_HAND = ", then start again (offline you can use data='cells')"
@@ -104,8 +103,8 @@ def _install(entry: Entry, folder: Path, timeout: float) -> None:
     try:
         content = temporary / "content"
         content.mkdir()
-        for file in files.values():
-            extract(file, content)
+        for archive, file in files.items():
+            extract(file, content, archive.only)
         root = _root(entry, content)
         _complete(entry, root, content, files)
         if folder.exists():
@@ -125,7 +124,7 @@ def _remote(archive: Archive, store: Path) -> Remote:
 
 def _root(entry: Entry, content: Path) -> Path:
     """The folder that holds the set's own folders: `content`, or one at most three levels below it."""
-    wanted = tuple(entry.folders.values()) or VOC_FOLDERS
+    wanted = entry.needs or tuple(entry.folders.values())
     for pattern in (".", "*", "*/*", "*/*/*"):
         for candidate in sorted(content.glob(pattern) if pattern != "." else [content]):
             if all((candidate / folder).is_dir() for folder in wanted):

@@ -49,8 +49,10 @@ class _Member(NamedTuple):
     open: Callable[[], IO[bytes]] | None
 
 
-def extract(archive: Path, folder: Path) -> int:
+def extract(archive: Path, folder: Path, only: str = "") -> int:
     """Unpack a zip or a tar (plain, gzip, bzip2, xz) below `folder`, which exists; returns the number of files.
+
+    `only`: the name of the one file that is wanted; everything else is checked, but not written.
 
     Refused, with `UserError`: names that lead elsewhere or that some system cannot hold, links and devices, a name
     that comes twice (capitals do not tell two names apart everywhere), encryption, more than `MOST_MEMBERS` entries
@@ -64,12 +66,12 @@ def extract(archive: Path, folder: Path) -> int:
         members = _zip_members if file.read(2) == b"PK" else _tar_members
     try:
         for member in tqdm(members(archive, folder, allowed), desc=f"unpack {archive.name}", unit=" files"):
-            parts = names.accept(member)
+            name = "/".join(names.accept(member))
             written += member.size
             if written > allowed or member.size < 0:
                 raise _Refused(f"holds more than {allowed:,} bytes in {size:,}, or less than none")
-            if member.open is not None and not LEFT_OUT.search("/".join(parts)):
-                _write(member, folder.joinpath(*parts))
+            if member.open is not None and name == (only or name) and not LEFT_OUT.search(name):
+                _write(member, folder / name)
                 count += 1
     except UserError:
         raise

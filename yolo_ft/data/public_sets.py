@@ -13,8 +13,10 @@ ASSETS = "https://github.com/ultralytics/assets/releases/download/v0.0.0"
 DOCS = "https://docs.ultralytics.com/datasets/detect"
 OXFORD = "https://thor.robots.ox.ac.uk/pascal/VOC"
 VOC_TERMS = "photographs terms of Flickr"
+VOC_FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 VOC_HASHES = "https://github.com/pytorch/vision/blob/main/torchvision/datasets/voc.py"
 COCO_TERMS = "https://cocodataset.org/#termsofuse"
+COCO_HASHES = "https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/url_checksums/coco.txt"
 COCO_CLASSES = tuple(
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
     "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,"
@@ -32,12 +34,16 @@ PPE_CLASSES = tuple("helmet gloves vest boots goggles none Person no_helmet no_g
 
 @dataclass(frozen=True)
 class Archive:
-    """A file of a set: its address, the name it is kept under, about how many bytes, and its published hash if any."""
+    """A file of a set: its address, the name it is kept under, about how many bytes, and its published hash if any.
+
+    `only`: the one member that is unpacked; empty for all.
+    """
 
     url: str
     name: str
     size: int
     digest: str | None = None
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Entry:
     """One set. `images`: how many per split. `pages`: where its facts and its licence stand.
 
     `folders`: {split: folder of images} of a set with YOLO labels, for which a `data.yaml` is written; empty for
-    Pascal VOC, whose folders say everything.
+    Pascal VOC and COCO. `needs`: the folders by which these are known.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Entry:
     pages: tuple[str, ...]
     archives: tuple[Archive, ...]
     folders: dict[str, str]
+    needs: tuple[str, ...] = ()
 
     @property
     def megabytes(self) -> float:
@@ -98,14 +105,40 @@ SETS = {
             {"train": "images/train2017", "val": "images/train2017"},
         ),
         Entry(
+            "coco-val2017",
+            "the validation photographs of COCO 2017, to measure what a COCO checkpoint knows or forgot",
+            {"val": 5000},
+            COCO_CLASSES,
+            "labels CC BY 4.0, photographs terms of Flickr",
+            ("https://cocodataset.org/#download", COCO_TERMS, COCO_HASHES),
+            (
+                Archive(
+                    "http://images.cocodataset.org/zips/val2017.zip",
+                    "val2017.zip",
+                    815_585_330,
+                    "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+                ),
+                Archive(
+                    "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+                    "annotations_trainval2017.zip",
+                    252_907_541,
+                    "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+                    "annotations/instances_val2017.json",
+                ),
+            ),
+            {},
+            ("annotations", "val2017"),
+        ),
+        Entry(
             "bccd",
             "blood cells under the microscope; many red cells are not labelled",
             {"train": 205, "val": 87, "test": 72},
-            ("RBC", "WBC", "Platelets"),
+            ("Platelets", "RBC", "WBC"),
             "MIT",
             ("https://github.com/Shenggan/BCCD_Dataset", "https://www.tensorflow.org/datasets/catalog/bccd"),
             (Archive("https://github.com/Shenggan/BCCD_Dataset/archive/v1.0.zip", "bccd.zip", 7_880_000),),
             {},
+            VOC_FOLDERS,
         ),
         Entry(
             "medical-pills",
@@ -149,6 +182,7 @@ SETS = {
                 ),
             ),
             {},
+            VOC_FOLDERS,
         ),
         Entry(
             "voc2012",
@@ -166,6 +200,7 @@ SETS = {
                 ),
             ),
             {},
+            VOC_FOLDERS,
         ),
     )
 }
