@@ -254,3 +254,19 @@ def test_of_the_annotations_of_coco_only_those_of_its_validation_images_are_kept
     dataset = load_dataset("coco-val2017.yaml", "val")
     assert dataset.names == {0: "person", 1: "toothbrush"}
     assert dataset.target(0).boxes.tolist() == [[10, 5, 30, 25]] and dataset.target(0).labels.tolist() == [1]
+
+
+def test_bccd_as_its_repository_is_packed_holds_what_the_catalogue_says(server, real_data):
+    pytest.importorskip("yolo_ft.data.voc")
+    stream, top = io.BytesIO(), "BCCD_Dataset-1.0/BCCD"
+    with zipfile.ZipFile(stream, "w") as opened:
+        opened.writestr("BCCD_Dataset-1.0/LICENSE", "MIT License")
+        for file in sorted((real_data / "bccd_voc").rglob("*.*")):
+            opened.write(file, f"{top}/{file.relative_to(real_data / 'bccd_voc').as_posix()}")
+        for file in sorted((real_data / "bccd" / "images").iterdir()):
+            opened.write(file, f"{top}/JPEGImages/{file.name}")
+    server.files["/bccd.zip"] = stream.getvalue()
+    splits = load_splits("bccd")
+    assert {split: len(dataset) for split, dataset in splits.items()} == SETS["bccd"].images
+    assert tuple(splits["train"].names.values()) == SETS["bccd"].classes
+    assert (catalog.get("bccd") / "LICENSE").is_file()
