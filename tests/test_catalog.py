@@ -17,7 +17,7 @@ from PIL import Image
 
 from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import catalog, transfer
+from yolo_ft.data import catalog, remote
 from yolo_ft.data.dataset import load_dataset, load_splits
 from yolo_ft.data.public_sets import SETS
 
@@ -48,7 +48,7 @@ def yolo_zip(top: str = "coco8/", splits=("train", "val"), **more: bytes) -> byt
 def server(tmp_path, monkeypatch):
     """Serves every archive of the catalogue from here; the cache is an empty folder."""
     monkeypatch.setenv("YOLO_FT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(transfer, "PAUSE", 0)
+    monkeypatch.setattr(remote, "PAUSE", 0)
     monkeypatch.chdir(tmp_path)
     with faulty_server.running() as running:
         for name, entry in SETS.items():

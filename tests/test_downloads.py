@@ -10,7 +10,7 @@ import pytest
 from official_format import write_official
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import transfer
+from yolo_ft.data import remote
 from yolo_ft.finetune import checkpoints, downloads
 from yolo_ft.finetune.downloads import OFFICIAL, fetch_weights, official_name
 from yolo_ft.models import build_model
@@ -27,7 +27,7 @@ def weights(tmp_path_factory) -> bytes:
 def cache(tmp_path, monkeypatch):
     folder = tmp_path / "a cache, später"
     monkeypatch.setenv("YOLO_FT_CACHE", str(folder))
-    monkeypatch.setattr(transfer, "PAUSE", 0)
+    monkeypatch.setattr(remote, "PAUSE", 0)
     return folder
 
 

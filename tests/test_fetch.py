@@ -14,9 +14,9 @@ import faulty_server
 import pytest
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import transfer
+from yolo_ft.data import remote
 from yolo_ft.data.fetch import cache_folder, fetch, file_digest
-from yolo_ft.data.transfer import Remote
+from yolo_ft.data.remote import Remote
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def zipped() -> bytes:
 
 @pytest.fixture
 def server(monkeypatch, zipped):
-    monkeypatch.setattr(transfer, "PAUSE", 0)
+    monkeypatch.setattr(remote, "PAUSE", 0)
     with faulty_server.running() as running:
         running.files["/set.zip"] = zipped
         yield running

@@ -1,231 +1,162 @@
-"""A file over a bad line: taken up where it broke off, never mixed from two states, never larger than it may be."""
+"""Carrying weights to other classes: which rows are kept, which move with their class's name, which stay fresh."""
 
 from __future__ import annotations
 
-import errno
-import io
-import urllib.request
-import zipfile
-from email.message import Message
-from pathlib import Path
-from types import SimpleNamespace
+import copy
 
-import faulty_server
-import numpy as np
 import pytest
+import torch
+from helpers import filled, image
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import transfer
-from yolo_ft.data.fetch import fetch
-from yolo_ft.data.transfer import Remote, _SafeRedirects
+from yolo_ft.finetune.checkpoints import Checkpoint
+from yolo_ft.finetune.transfer import transfer
+from yolo_ft.models import build_model
+
+HEAD = [f"model.24.m.{level}.{kind}" for level in range(3) for kind in ("weight", "bias")]
+SOURCE = ["person", "Dog", "cat", "bus"]
 
 
-def archive(seed: int, size: int = 5000) -> bytes:
-    """A zip of about `size` bytes, other bytes for every seed."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as opened:
-        opened.writestr("a.bin", np.random.default_rng(seed).bytes(size))
-    return stream.getvalue()
+@pytest.fixture(scope="module")
+def trained() -> Checkpoint:
+    """Every value of the head tells its row: anchor * 100 + channel (0-4 box and objectness, 5.. classes)."""
+    torch.manual_seed(3)
+    model = build_model("yolov5n", names=SOURCE)
+    with torch.no_grad():
+        for conv in model.head.m:
+            rows = torch.arange(3)[:, None] * 100.0 + torch.arange(9)
+            conv.bias.copy_(rows.flatten())
+            conv.weight.copy_(rows.flatten().view(-1, 1, 1, 1).expand_as(conv.weight))
+    model.head.anchors.mul_(1.5)
+    model.model[9].cv1.bn.running_mean.fill_(7)
+    return Checkpoint(model.state_dict(), model.names, "yolov5", "n", 4)
 
 
-OLD, NEW = archive(0), archive(1, 7000)
+def head_rows(model, key: str) -> torch.Tensor:
+    """(3 anchors, 5 + nc): the first column of every row of a head tensor."""
+    return model.state_dict()[key].reshape(3, 5 + model.num_classes, -1)[:, :, 0]
 
 
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(transfer, "PAUSE", 0)
-    with faulty_server.running() as running:
-        running.files["/set.zip"] = OLD
-        yield running
+def test_other_classes_keep_boxes_and_carry_class_rows_by_name(trained):
+    torch.manual_seed(0)
+    model = build_model("yolov5n", names=["CAT ", "zebra", "dog"])
+    fresh = copy.deepcopy(model.state_dict())
+    report = transfer(model, trained)
+    assert report.class_rows == {"CAT ": (2, 0), "dog": (1, 2)} and report.fresh_classes == ["zebra"]
+    assert report.reshaped == HEAD and report.missing == [] and report.unexpected == []
+    assert len(report.matched) == 349 - 6
+    expected = torch.tensor([[0, 1, 2, 3, 4, 7, -1, 6]]) + torch.arange(3)[:, None] * 100.0
+    for key in HEAD:
+        rows = head_rows(model, key)
+        kept = [0, 1, 2, 3, 4, 5, 7]
+        assert torch.equal(rows[:, kept], expected[:, kept]), key
+        zebra = fresh[key].reshape(3, 8, -1)[:, 6]
+        assert torch.equal(model.state_dict()[key].reshape(3, 8, -1)[:, 6], zebra), key
+    for key in report.matched:
+        assert torch.equal(model.state_dict()[key], trained.state_dict[key]), key
+    assert model.head.anchors[0, 0].tolist() == [1.875, 2.4375]
+    assert model.names == {0: "CAT ", 1: "zebra", 2: "dog"} and model.pretrained
 
 
-@pytest.fixture
-def remote(server, tmp_path):
-    return Remote(f"{server.address}/set.zip", tmp_path / "späte Bilder" / "set.zip", "zip archive")
+def test_equal_counts_in_another_order_follow_the_names(trained):
+    model = build_model("yolov5n", names=["bus", "cat", "dog", "person"])
+    report = transfer(model, trained)
+    assert report.class_rows == {"bus": (3, 0), "cat": (2, 1), "dog": (1, 2), "person": (0, 3)}
+    assert report.fresh_classes == [] and report.reshaped == HEAD
+    assert head_rows(model, "model.24.m.1.bias")[2].tolist() == [200, 201, 202, 203, 204, 208, 207, 206, 205]
 
 
-def here(remote: Remote) -> list[str]:
-    """What lies beside the target, without the recorded hash."""
-    return sorted(file.name for file in remote.target.parent.iterdir() if file.suffix != ".sha256")
+def test_the_same_classes_copy_everything_whole(trained):
+    model = build_model("yolov5n", names=[name.upper() for name in SOURCE])
+    report = transfer(model, trained)
+    assert len(report.matched) == 349 and not (report.reshaped or report.missing or report.unexpected)
+    assert all(torch.equal(tensor, trained.state_dict[key]) for key, tensor in model.state_dict().items())
+    assert model.names[0] == "PERSON"
 
 
-def ranges(server) -> list[str | None]:
-    return [wanted for _, wanted in server.asked]
+def test_a_model_without_names_takes_the_names_of_as_many_classes(trained):
+    model = build_model("yolov5n", 4)
+    assert len(transfer(model, trained).matched) == 349
+    assert model.names == dict(enumerate(SOURCE))
+    other = build_model("yolov5n", 5)
+    report = transfer(other, trained)
+    assert report.class_rows == {} and report.fresh_classes == [f"class{i}" for i in range(5)]
+    assert other.names[0] == "class0" and report.reshaped == HEAD
 
 
-def test_an_empty_file_is_no_download(server, remote):
-    server.files["/set.zip"] = b""
-    with pytest.raises(UserError, match="broke off after 0 bytes: try again, or download http"):
-        fetch(remote)
-    assert here(remote) == [] and len(server.asked) == 3
-    server.files["/set.zip"] = OLD
-    assert fetch(remote).read_bytes() == OLD
+def test_reference_mode_leaves_the_head_random_when_the_count_differs(trained):
+    torch.manual_seed(0)
+    model = build_model("yolov5n", names=["cat"])
+    fresh = copy.deepcopy(model.state_dict())
+    report = transfer(model, trained, reference=True)
+    assert report.missing == HEAD and report.unexpected == HEAD and len(report.matched) == 343
+    assert report.class_rows == {} and report.fresh_classes == ["cat"]
+    assert all(torch.equal(model.state_dict()[key], fresh[key]) for key in HEAD)
+    assert torch.equal(model.head.anchors, trained.state_dict["model.24.anchors"])
 
 
-def test_a_whole_file_arrives_with_progress_and_leaves_nothing_else(server, remote, capsys):
-    assert fetch(remote) == remote.target and remote.target.read_bytes() == OLD
-    assert here(remote) == ["set.zip"] and ranges(server) == [None]
-    assert "set.zip" in capsys.readouterr().err
-    fetch(remote)
-    assert len(server.asked) == 1
+def test_reference_mode_copies_equal_counts_by_position(trained):
+    model = build_model("yolov5n", names=["a", "b", "c", "d"])
+    report = transfer(model, trained, reference=True)
+    assert len(report.matched) == 349 and report.class_rows["a"] == (0, 0)
+    assert head_rows(model, "model.24.m.0.bias")[0].tolist() == list(range(9))
 
 
-@pytest.mark.parametrize("kind", ["cut", "reset"])
-def test_a_cut_line_is_taken_up_where_it_broke(server, remote, kind, capsys):
-    server.faults = [("cut", 1000), (kind, 500)]
-    assert fetch(remote).read_bytes() == OLD
-    assert ranges(server)[:2] == [None, "bytes=1000-"]
-    assert kind == "reset" or ranges(server)[2] == "bytes=1500-"  # a reset may take unread bytes along
-    said = capsys.readouterr().err
-    assert "broke off after 1,000 bytes: attempt 2 of 3 follows" in said
-    assert here(remote) == ["set.zip"]
+def test_a_repeated_name_takes_the_first_of_its_rows():
+    torch.manual_seed(0)
+    source = build_model("yolov5n", names=["cell", "Cell"])
+    checkpoint = Checkpoint(source.state_dict(), source.names, "yolov5", "n", 2)
+    report = transfer(build_model("yolov5n", names=["cell"]), checkpoint)
+    assert report.class_rows == {"cell": (0, 0)}
 
 
-def test_the_next_call_goes_on_where_the_last_one_gave_up(server, remote):
-    server.faults = [("cut", 1000), ("cut", 0), ("cut", 200)]
-    with pytest.raises(UserError, match=r"broke off after 1,200 bytes: try again, or download .* put it at"):
-        fetch(remote)
-    assert here(remote) == [".set.zip.part", ".set.zip.part.mark"]
-    assert fetch(remote).read_bytes() == OLD
-    assert ranges(server) == [None, "bytes=1000-", "bytes=1000-", "bytes=1200-"]
-    assert here(remote) == ["set.zip"]
+def test_missing_and_unexpected_tensors_are_listed(trained):
+    state = dict(trained.state_dict)
+    del state["model.3.bn.weight"]
+    state["model.99.extra"] = torch.zeros(1)
+    report = transfer(build_model("yolov5n", names=SOURCE), Checkpoint(state, trained.names, "yolov5", "n", 4))
+    assert report.missing == ["model.3.bn.weight"] and report.unexpected == ["model.99.extra"]
+    assert "348 of 349" in str(report) and "model.3.bn.weight" in str(report) and "model.99.extra" in str(report)
 
 
-def test_a_part_of_another_address_is_not_continued(server, remote):
-    server.faults = [("cut", 1000)] * 3
-    with pytest.raises(UserError, match="broke off"):
-        fetch(remote)
-    server.files["/other.zip"] = NEW
-    other = Remote(f"{server.address}/other.zip", remote.target, "zip archive")
-    assert fetch(other).read_bytes() == NEW and ranges(server)[-1] is None
+def test_another_size_is_refused_and_nothing_is_touched(trained):
+    model = build_model("yolov5s", names=SOURCE)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(UserError, match=r"yolov5s.*yolov5n.*build_model\('yolov5n'\)"):
+        transfer(model, trained)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+    assert not model.pretrained
 
 
-def test_a_server_without_ranges_starts_again(server, remote):
-    server.ranges, server.faults = "no", [("cut", 1000)]
-    assert fetch(remote).read_bytes() == OLD
-    assert ranges(server) == [None, "bytes=1000-"]
+def test_the_report_reads_as_sentences(trained):
+    text = str(transfer(build_model("yolov5n", names=["cat", "zebra"]), trained))
+    assert text.splitlines() == [
+        "343 of 349 tensors copied whole, 6 row by row",
+        "1 classes carried over: cat",
+        "1 classes start fresh: zebra",
+    ]
 
 
-def test_without_a_mark_of_the_file_nothing_is_continued_or_kept(server, remote):
-    server.marks, server.faults = {"ETag": 'W/"weak"'}, [("cut", 1000)] * 3
-    with pytest.raises(UserError, match="broke off after 1,000 bytes"):
-        fetch(remote)
-    assert here(remote) == [] and ranges(server) == [None] * 3
+def test_frozen_and_trainable_flags_and_the_checkpoint_stay(trained):
+    before = copy.deepcopy(trained.state_dict)
+    model = build_model("yolov5n", names=["cat"])
+    model.model[0].conv.weight.requires_grad_(False)
+    transfer(model, trained)
+    assert not model.model[0].conv.weight.requires_grad and model.model[1].conv.weight.requires_grad
+    with torch.no_grad():
+        model.model[0].conv.weight.add_(1)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in trained.state_dict.items())
 
 
-def test_the_date_serves_where_the_etag_is_weak(server, remote):
-    server.marks = {"ETag": 'W/"weak"', "Last-Modified": "Fri, 20 Nov 2026 10:00:00 GMT"}
-    server.faults = [("cut", 1000)]
-    assert fetch(remote).read_bytes() == OLD and ranges(server) == [None, "bytes=1000-"]
-
-
-@pytest.mark.parametrize("ranges_kind", ["yes", "blind"])
-def test_two_states_of_a_file_are_never_mixed(server, remote, ranges_kind):
-    server.faults = [("cut", 1000)] * 3
-    with pytest.raises(UserError, match="broke off"):
-        fetch(remote)
-    server.files["/set.zip"], server.marks, server.ranges = NEW, {"ETag": '"two"'}, ranges_kind
-    assert fetch(remote).read_bytes() == NEW
-
-
-def test_a_length_that_is_too_large_is_settled_by_asking_for_the_rest(server, remote):
-    server.faults = [("length", 10)]
-    assert fetch(remote).read_bytes() == OLD
-    assert ranges(server) == [None, f"bytes={len(OLD)}-"]
-
-
-def test_a_length_that_is_too_small_gives_no_archive(server, remote):
-    server.faults = [("length", -10)]
-    with pytest.raises(UserError, match="is no zip archive .a login page"):
-        fetch(remote)
-    assert here(remote) == []
-
-
-def test_lasting_answers_end_at_once_and_passing_ones_are_tried_again(server, remote, capsys):
-    missing = Remote(f"{server.address}/no.zip", remote.target, "zip archive")
-    with pytest.raises(UserError, match="no.zip answered 404 Not Found: download"):
-        fetch(missing)
-    assert len(server.asked) == 1
-    server.faults = [("status", 500), ("status", 429)]
-    assert fetch(remote).read_bytes() == OLD and len(server.asked) == 4
-    assert "answered 500 Internal Server Error: attempt 2 of 3 follows" in capsys.readouterr().err
-    remote.target.unlink()
-    server.faults = [("status", 503)] * 3
-    with pytest.raises(UserError, match="answered 503 Service Unavailable: try again, or download"):
-        fetch(remote)
-
-
-def test_redirects_are_followed_also_when_continuing(server, remote):
-    moved = Remote(f"{server.address}/old.zip", remote.target, "zip archive")
-    there = ("to", f"{server.address}/set.zip")
-    server.faults = [there, ("cut", 1000), there]
-    assert fetch(moved).read_bytes() == OLD
-    assert server.asked[2:] == [("/old.zip", "bytes=1000-"), ("/set.zip", "bytes=1000-")]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "followed"),
-    [
-        ("https://a/x", "https://b/x", True),
-        ("http://a/x", "https://b/x", True),
-        ("https://a/x", "http://a/x", False),
-        ("http://a/x", "ftp://a/x", False),
-    ],
-)
-def test_no_redirect_leads_off_a_protected_line(before, after, followed):
-    arguments = (urllib.request.Request(before), None, 302, "Found", Message(), after)
-    if followed:
-        assert _SafeRedirects().redirect_request(*arguments).full_url == after
-    else:
-        with pytest.raises(UserError, match="is not protected: it was not followed"):
-            _SafeRedirects().redirect_request(*arguments)
-
-
-def test_a_page_instead_of_the_archive_is_told(server, remote):
-    server.files["/set.zip"] = b"<html>please log in</html>"
-    with pytest.raises(UserError, match=r"is no zip archive \(a login page of your network\?\): download"):
-        fetch(remote)
-    assert here(remote) == []
-
-
-@pytest.mark.parametrize("fault", [("none",), ("endless",)])
-def test_more_than_the_limit_is_refused(server, remote, fault):
-    server.faults = [fault]
-    small = Remote(remote.url, remote.target, remote.kind, limit=len(OLD) - 1)
-    with pytest.raises(UserError, match="refused"):
-        fetch(small)
-    assert here(remote) == []
-    assert fetch(Remote(remote.url, remote.target, remote.kind, limit=len(OLD))).read_bytes() == OLD
-
-
-def test_a_full_disk_is_told_before_and_while_writing(server, remote, monkeypatch):
-    usage = SimpleNamespace(free=transfer.SPARE + len(OLD) - 1)
-    with monkeypatch.context() as patched:
-        patched.setattr(transfer.shutil, "disk_usage", lambda _: usage)
-        with pytest.raises(UserError, match=r"needs 0 MB more and .* has 67 MB free: make room"):
-            fetch(remote)
-        usage.free += 1
-        assert fetch(remote).read_bytes() == OLD
-    remote.target.unlink()
-    usual = Path.open
-
-    def full(path, mode="r", *rest, **more):
-        if mode == "ab":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return usual(path, mode, *rest, **more)
-
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(UserError, match="cannot be written .No space left on device.: make room"):
-        fetch(remote)
-
-
-def test_offline_is_one_sentence_with_the_step_by_hand(tmp_path):
-    with faulty_server.running() as gone:
-        address = gone.address
-    remote = Remote(f"{address}/set.zip", tmp_path / "set.zip", "zip archive", otherwise=", then start again")
-    with pytest.raises(UserError) as caught:
-        fetch(remote)
-    text = str(caught.value)
-    assert text.startswith("set.zip is not on this machine and cannot be fetched (") and "\n" not in text
-    assert text.endswith(f"download {address}/set.zip in a browser and put it at {remote.target}, then start again.")
-    assert list(tmp_path.iterdir()) == []
+def test_predicted_boxes_do_not_change_with_the_classes():
+    """The whole point: with other classes the network still boxes what it boxed before."""
+    source = filled(build_model("yolov5n", 80)).eval()
+    names = ["car" if i == 2 else f"thing {i}" for i in range(80)]
+    checkpoint = Checkpoint(source.state_dict(), dict(enumerate(names)), "yolov5", "n", 80)
+    model = build_model("yolov5n", names=["nothing", "car"]).eval()
+    transfer(model, checkpoint)
+    x = image(1, 64, 96)
+    with torch.no_grad():
+        before, after = source.decode(source(x)), model.decode(model(x))
+    torch.testing.assert_close(after[..., :5], before[..., :5])
+    torch.testing.assert_close(after[..., 6], before[..., 7])

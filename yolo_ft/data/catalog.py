@@ -17,7 +17,7 @@ from yolo_ft.data.fetch import cache_folder, fetch, file_digest
 from yolo_ft.data.files import write_json_atomic, write_yaml_atomic
 from yolo_ft.data.locks import locked
 from yolo_ft.data.public_sets import SETS, Archive, Entry
-from yolo_ft.data.transfer import Remote
+from yolo_ft.data.remote import Remote
 
 RECORD = "catalog.json"  # in the folder of a set: where it is from, under which licence, with which hashes
 TERMS = ("LICENSE", "LICENCE", "README")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.files import write_text_atomic
 from yolo_ft.data.locks import locked
-from yolo_ft.data.transfer import Part, Remote, receive
+from yolo_ft.data.remote import Part, Remote, receive
 
 KINDS = {".pt file": zipfile.is_zipfile, "zip archive": zipfile.is_zipfile, "tar archive": tarfile.is_tarfile}
 ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
