@@ -117,12 +117,22 @@ def _add_data(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("data", help="know, check, split and fetch a data set")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     _add_data_check(actions)
+    _add_data_catalog(actions)
 
 
 def _add_data_check(actions: argparse._SubParsersAction) -> None:
     check = actions.add_parser("check", help="what is wrong with a data set; changes nothing")
     check.set_defaults(command=data_commands.check)
     check.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+
+
+def _add_data_catalog(actions: argparse._SubParsersAction) -> None:
+    listing = actions.add_parser("list", help="public data sets by name: size, licence, and which are here")
+    listing.set_defaults(command=data_commands.show_catalog)
+    get = actions.add_parser("get", help="download a public data set, checked and unpacked")
+    get.set_defaults(command=data_commands.get)
+    get.add_argument("name", help="a name that `yolo-ft data list` shows, such as coco8")
+    get.add_argument("--to", metavar="DIR", help="the set lands in DIR/NAME (default: the cache folder)")
 
 
 def _add_notebooks(commands_parser: argparse._SubParsersAction) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from yolo_ft.core.boxes import cxcywh_to_xyxy
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
+from yolo_ft.data import catalog
 from yolo_ft.data.formats import SPLITS, DataSpec, key, label_path, parse_labels, read_spec, split_images
 from yolo_ft.data.health import BACKGROUND, DROPPED, HealthReport, Issue
 from yolo_ft.data.images import ImageError, check_image, read_image
@@ -209,6 +210,8 @@ def _locate(data: str | Path) -> Path:
         if path.suffix.lower() not in (".yaml", ".yml"):
             raise UserError(f"{path} is no data.yaml: pass the YAML file that names train, val and the classes.")
         return path
+    if known := catalog.find(data):
+        return _locate(known)
     text = str(data)
     if path.parent == Path() and path.suffix in ("", ".yaml", ".yml"):
         raise UserError(
