@@ -116,13 +116,16 @@ class Scene:
         y1, x1 = max(min(top + shape[0], self.height), y0), max(min(left + shape[1], self.width), x0)
         return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
-    def label(self, left: int, top: int, mask: np.ndarray, label: int) -> None:
-        """Record an object whose pixels are `mask` (rows, columns) bool, above everything recorded before."""
+    def label(self, left: int, top: int, mask: np.ndarray, label: int, area: int | None = None) -> None:
+        """Record an object whose pixels are `mask` (rows, columns) bool, above everything recorded before.
+
+        `area`: its pixels, where the mask holds only a part of them.
+        """
         columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
         canvas, patch = self.crop(left, top, mask.shape)
         self._owner[canvas][mask[patch]] = len(self._labels)
         self._boxes.append((left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1))
-        self._areas.append(int(np.count_nonzero(mask)))
+        self._areas.append(int(np.count_nonzero(mask)) if area is None else area)
         self._labels.append(label)
 
     def target(self, visible: float) -> Target:

@@ -53,26 +53,28 @@ CELLS_DOMAINS = {
     "blue-stain": CellsDomain(stain=0.9),
     "field-lab": CellsDomain(stain=-0.5, focus=0.5, camera=0.9),
     "thick-smear": CellsDomain(focus=0.8, density=1.8),
-    "low-power": CellsDomain(magnification=0.65),
+    "low-power": CellsDomain(magnification=0.7),
 }
+DOMAINS_SHA256 = {}  # of all images, boxes and labels, like CELLS_SHA256
 
 
 def parse_domain(text: str) -> CellsDomain:
-    """The domain that a text means: a name, controls, or a name with controls that differ: "field-lab,focus=1".
+    """The domain that a text means: a name, controls, or a name and then controls: "field-lab,focus=1".
 
-    Raises UserError for a word that is neither, naming the nearest one.
+    Raises UserError for a word that is neither, naming the nearest one, and for a value that a control cannot have.
     """
-    domain = USUAL
-    for place, word in enumerate(part.strip() for part in text.split(",")):
+    first, *others = (word.strip() for word in text.split(","))
+    if "=" not in first and first not in CELLS_DOMAINS:
+        raise UserError(f"cells: there is no domain {first!r}; {_nearest(first, CELLS_DOMAINS)}")
+    named = "=" not in first
+    domain = CELLS_DOMAINS[first] if named else USUAL
+    for word in others if named else [first, *others]:
         name, equals, number = (part.strip() for part in word.partition("="))
-        if not equals and place == 0 and name in CELLS_DOMAINS:
-            domain = CELLS_DOMAINS[name]
-        elif equals and name in RANGES:
-            domain = replace(domain, **{name: _number(name, number)})
-        elif equals:
+        if not equals:
+            raise UserError(f"cells: {word!r} is no control=number; a domain's name comes first, and there is one.")
+        if name not in RANGES:
             raise UserError(f"cells: there is no control {name!r}; {_nearest(name, RANGES)}")
-        else:
-            raise UserError(f"cells: there is no domain {name!r}; {_nearest(name, CELLS_DOMAINS)} (one, before controls)")
+        domain = replace(domain, **{name: _number(name, number)})
     return domain
 
 
@@ -83,7 +85,9 @@ def _number(name: str, text: str) -> float:
         value = math.nan
     if math.isnan(value):
         low, high = RANGES[name]
-        raise UserError(f"cells: {name}={text} is no number; write, for example, {name}={high:g} ({low:g} to {high:g}).")
+        raise UserError(
+            f"cells: {name}={text} is no number; write, for example, {name}={high:g} ({low:g} to {high:g})."
+        )
     return value
 
 

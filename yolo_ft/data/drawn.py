@@ -13,7 +13,8 @@ import numpy as np
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
-from yolo_ft.data.domains import USUAL, CellsDomain, parse_domain
+from yolo_ft.data.defects import DEFECTS_NAMES, DEFECTS_SHA256, DEFECTS_SPLITS, draw_defects
+from yolo_ft.data.domains import DOMAINS_SHA256, USUAL, CellsDomain, parse_domain
 from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, draw_cells
 
 
@@ -48,27 +49,31 @@ class DrawnSet:
 
 
 def drawn_set(data: str | Path) -> DrawnSet | None:
-    """The drawn set that `data` means, or None: "cells" and "cells:DOMAIN" (see `CellsDomain`), "defects".
+    """The drawn set that `data` means, or None: "cells", "cells:DOMAIN" (see `CellsDomain`), or "defects".
 
-    Raises UserError for a domain that does not exist. Lessons 00 and 12.
+    Raises UserError for a domain that does not exist. Lessons 00, 10 and 12.
     """
     name, colon, domain = str(data).removesuffix(".yaml").partition(":")
     if name == "cells":
         return _cells(parse_domain(domain) if colon else USUAL)
+    if name == "defects":
+        if colon:
+            raise UserError(f"The drawn set 'defects' has no domains: leave out ':{domain}'.")
+        return _defects()
     return None
 
 
 @cache
 def _cells(domain: CellsDomain) -> DrawnSet:
     text = str(domain)
-    sha256 = {} if text else CELLS_SHA256
-    return DrawnSet(
-        f"cells:{text}" if text else "cells",
-        CELLS_NAMES,
-        CELLS_SPLITS,
-        sha256,
-        lambda index: draw_cells(index, domain=domain),
-    )
+    sha256 = DOMAINS_SHA256.get(text, {}) if text else CELLS_SHA256
+    name = f"cells:{text}" if text else "cells"
+    return DrawnSet(name, CELLS_NAMES, CELLS_SPLITS, sha256, lambda index: draw_cells(index, domain=domain))
+
+
+@cache
+def _defects() -> DrawnSet:
+    return DrawnSet("defects", DEFECTS_NAMES, DEFECTS_SPLITS, DEFECTS_SHA256, draw_defects)
 
 
 def fingerprint(images: Iterable[np.ndarray], targets: Iterable[Target]) -> str:

@@ -149,7 +149,9 @@ def draw_speck(canvas: Canvas, dice: Dice, stain: Stain, x: float, y: float) -> 
         canvas.stain(left, top, look_up(outline.edge(1.2), level) * dice.uniform(0.4, 1.1), stain.platelet)
     elif pick < 0.7:  # dirt out of focus: grey, soft
         radius = dice.uniform(3.0, 8.0)
-        outline = _in_view(canvas, Outline(x, y, radius, radius * dice.uniform(0.5, 1.0), along, corners=dice.uniform(-0.1, 0.1)))
+        outline = _in_view(
+            canvas, Outline(x, y, radius, radius * dice.uniform(0.5, 1.0), along, corners=dice.uniform(-0.1, 0.1))
+        )
         left, top, level, _, _ = outline.field()
         shade = dice.uniform(0.05, 0.3)
         canvas.stain(left, top, look_up(bump(LEVELS, 0.0, 1.4), level) * shade, (0.85, 0.9, 1.0))

@@ -20,6 +20,8 @@ CELLS_SHA256 = {  # of all images, boxes and labels; the recorded studies were m
     "test": "fa74ab5e069aac267705bf1cd512b2ba15223027c3f9f79e68493adc919122d4",
 }
 VISIBLE = 0.5  # an object is labelled when at least this share of its pixels can be seen
+
+
 def draw_cells(
     index: int, seed: int = 0, height: int = 240, width: int = 320, domain: CellsDomain = USUAL
 ) -> tuple[np.ndarray, Target]:
