@@ -148,8 +148,9 @@ def load_dataset(data: str | Path | Dataset, split: str = "train") -> Dataset:
     """The images and boxes of one split, checked.
 
     `data`: the path of a `data.yaml` or of the folder that holds it, or a drawn set that needs no files: "cells",
-    "cells:field-lab" (another laboratory, see `CellsDomain`), "defects". A `Dataset` passes through. Findings are listed in `.health` and told in one warning; the rules are in
-    `yolo_ft.data.health`. Raises `UserError` when the split does not exist or holds no labelled object.
+    "cells:field-lab" (another laboratory, see `CellsDomain`), "defects". A `Dataset` passes through. Findings are
+    listed in `.health` and told in one warning; the rules are in `yolo_ft.data.health`. Raises `UserError` when the
+    split does not exist or holds no labelled object.
     """
     if isinstance(data, Dataset):
         return data

@@ -41,8 +41,8 @@ class DrawnSet:
         images, targets = map(list, zip(*map(self.draw, self.splits[split]), strict=True))
         if split in self.sha256 and fingerprint(images, targets) != self.sha256[split]:
             warnings.warn(
-                f"This machine draws other bytes than the committed ones for {self.name}/{split}: results cannot be "
-                "compared digit by digit with recorded runs. Please report it with the processor and the numpy version.",
+                f"This machine draws other bytes than the committed ones for {self.name}/{split}: results cannot "
+                "be compared digit by digit with recorded runs. Please report it, with processor and numpy version.",
                 stacklevel=2,
             )
         return images, targets
