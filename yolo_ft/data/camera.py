@@ -43,7 +43,7 @@ def defocus(image: np.ndarray, amount: float) -> np.ndarray:
     whole, part = divmod(int(64 * amount), 16)
     for step in range(1, whole + 1):
         image = soften(image, step)
-    return image + ((soften(image, whole + 1) - image) * part >> 4) if part else image
+    return image + ((soften(image, whole + 1) - image >> 1) * part >> 3) if part else image
 
 
 def noise(dice: Dice, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

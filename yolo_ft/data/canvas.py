@@ -12,9 +12,12 @@ from functools import cache
 
 import numpy as np
 
+from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import hash_uint32
 from yolo_ft.core.targets import Target
 
+VISIBLE = 0.5  # an object is labelled when at least this share of its pixels can be seen
+SMALLEST = 32  # pixels of a drawn image's side
 _BLOCK = 512  # draws hashed at once
 
 
@@ -54,6 +57,10 @@ class Dice:
     def chance(self, share: float) -> bool:
         """True in `share` of all draws."""
         return self._next() < share * 4294967296.0
+
+    def count(self, mean: float) -> int:
+        """A whole number with that mean: the fraction is decided by a draw."""
+        return math.floor(mean + self.uniform(0, 1))
 
     def direction(self) -> tuple[float, float]:
         """A unit vector (x, y)."""
@@ -95,6 +102,14 @@ def texture(cell: int, dice: Dice, shape: tuple[int, ...]) -> np.ndarray:
     """`shape` (rows, columns) float32 in [-1, 1): a random piece of the endless pattern of `cell`-pixel blotches."""
     top, left = dice.integer(0, 511), dice.integer(0, 511)
     return _tiles(cell, max(shape) // 512 + 2)[top : top + shape[0], left : left + shape[1]]
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise UserError for an image that is too small to draw on."""
+    if min(height, width) < SMALLEST:
+        raise UserError(
+            f"A drawn image of {height} x {width} pixels is too small; use sides of at least {SMALLEST} pixels."
+        )
 
 
 class Scene:

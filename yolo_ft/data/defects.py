@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.camera import focus, noise, soften
-from yolo_ft.data.canvas import Dice, directions
+from yolo_ft.data.canvas import VISIBLE, Dice, check_size, directions
 from yolo_ft.data.flaws import (
     draw_brush_line,
     draw_crack,
@@ -23,28 +24,20 @@ from yolo_ft.data.metal import Plate
 DEFECTS_NAMES = {0: "scratch", 1: "pit", 2: "crack"}
 DEFECTS_SPLITS = {"train": range(0, 240), "val": range(1000, 1120), "test": range(2000, 2120)}
 DEFECTS_SHA256 = {}
-VISIBLE = 0.5  # a defect is labelled when at least this share of its pixels can be seen
 _PLATE = 320 * 240  # pixels for which the counts below are meant
+BELOW = ((draw_spot, 0.5, 2.4), (draw_glint, 0.25, 1.8), (draw_brush_line, 0.75, 6.0))
+ABOVE = ((draw_dust, 0.8, 14.0), (draw_fibre, 0.35, 2.0))
 
 
 def _point(plate: Plate, dice: Dice) -> tuple[float, float]:
     return dice.uniform(0, plate.width), dice.uniform(0, plate.height)
 
 
-def _clutter(plate: Plate, dice: Dice, area: float) -> None:
-    """Draw what must not be detected below the defects: spots, reflections, deep lines of the brushing."""
-    kinds = ((draw_spot, 0.5, 2.4), (draw_glint, 0.25, 1.8), (draw_brush_line, 0.75, 6.0))
+def _scatter(plate: Plate, dice: Dice, area: float, kinds: tuple[tuple[Callable, float, float], ...]) -> None:
+    """Draw what must not be detected. Of each kind: how to draw it, the share of plates with it, and how many most."""
     for draw, share, most in kinds:
         mean = dice.uniform(0, most) if dice.chance(share) else 0.0
-        for _ in range(int(mean * area + dice.uniform(0, 1))):
-            draw(plate, dice, *_point(plate, dice))
-
-
-def _litter(plate: Plate, dice: Dice, area: float) -> None:
-    """Draw what must not be detected above the defects: dust and fibres."""
-    for draw, share, most in ((draw_dust, 0.8, 14.0), (draw_fibre, 0.35, 2.0)):
-        mean = dice.uniform(0, most) if dice.chance(share) else 0.0
-        for _ in range(int(mean * area + dice.uniform(0, 1))):
+        for _ in range(dice.count(mean * area)):
             draw(plate, dice, *_point(plate, dice))
 
 
@@ -72,8 +65,8 @@ def _pits(plate: Plate, dice: Dice) -> None:
 def _defects(plate: Plate, dice: Dice, area: float) -> None:
     """Draw the defects: none on three plates of ten, on most a few, on some many."""
     pick = dice.uniform(0, 1)
-    mean = 0.0 if pick < 0.28 else dice.uniform(0.6, 2.5) if pick < 0.65 else dice.uniform(2.5, 7)
-    for _ in range(int(mean * area + dice.uniform(0, 1)) if mean else 0):
+    mean = 0 if pick < 0.28 else dice.uniform(0.6, 2.5) if pick < 0.65 else dice.uniform(2.5, 7)
+    for _ in range(dice.count(mean * area)):
         kind = dice.uniform(0, 1)
         if kind < 0.68:
             _scratches(plate, dice)
@@ -94,9 +87,9 @@ def _photograph(plate: Plate, dice: Dice) -> np.ndarray:
     for step in steps[:2]:
         soft = soften(soft, step)
     sharp += (soft - sharp) * blend >> 3
-    balance = 1 + warm, 1 + green, 1 - warm
+    wide, balance = sharp.astype(np.int32), (1 + warm, 1 + green, 1 - warm)
     for k, grain in enumerate(noise(dice, height, width)):
-        colour = sharp * np.int32(4096 * balance[k]) >> 12
+        colour = wide * int(4096 * balance[k]) >> 12
         image[:, :, k] = np.clip(colour + (grain * gain >> 4), 0, 4080) >> 4
     return image
 
@@ -105,16 +98,15 @@ def draw_defects(index: int, seed: int = 0, height: int = 240, width: int = 320)
     """Draw metal plate number `index`: image (height, width, 3) uint8 RGB, and its Target (xyxy pixels).
 
     The same arguments give the same bytes on every machine. A pixel always covers the same piece of metal: a larger
-    image shows more plate. Labels: 0 scratch, 1 pit, 2 crack. A box is the extent of the drawn mask that can be seen;
-    defects of which less than half can (outside the image, in glare, below another) have none, nor have lines of the
-    brushing, dust, fibres, dried drops and reflections. An image may be without objects.
+    image shows more plate. Labels: 0 scratch, 1 pit, 2 crack. A box is the extent of what can be seen of the drawn
+    mask; defects that are too faint, mostly hidden (in glare, below another) or three quarters outside have none, nor
+    have lines of the brushing, dust, fibres, dried drops and reflections. Every third image is without objects.
     Raises UserError for sides under 32 pixels. Lesson 10 uses it.
     """
-    if min(height, width) < 32:
-        raise UserError(f"A drawn image of {height} x {width} pixels is too small; use sides of at least 32 pixels.")
+    check_size(height, width)
     surface, clutter, layout, camera = (Dice(seed, index, 100 + purpose) for purpose in range(4))
     plate, area = Plate(surface, height, width), height * width / _PLATE
-    _clutter(plate, clutter, area)
+    _scatter(plate, clutter, area, BELOW)
     _defects(plate, layout, area)
-    _litter(plate, clutter, area)
+    _scatter(plate, clutter, area, ABOVE)
     return _photograph(plate, camera), plate.target(VISIBLE)

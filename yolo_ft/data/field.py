@@ -13,11 +13,6 @@ from yolo_ft.data.smear import Stain, draw_platelet, draw_red_cell, draw_speck
 _FIELD = 320 * 240  # pixels for which the counts below are meant
 
 
-def _count(dice: Dice, mean_per_field: float, area: float) -> int:
-    """A whole number with the mean `mean_per_field` * area, the fraction decided by a draw."""
-    return math.floor(mean_per_field * area + dice.uniform(0, 1))
-
-
 def _apart(x: float, y: float, others: list[Outline], gap: float, own: int) -> bool:
     """Whether (x, y) is farther than `gap` plus `own` times their shorter half axis from the middle of all others."""
     for o in others:
@@ -91,7 +86,7 @@ def red_cells(
     """
     size, nowhere = habits.size, Canvas(1, 1, canvas.zoom)
     placed: list[Outline] = []
-    for _ in range(_count(dice, habits.mean * density, field.area)):
+    for _ in range(dice.count(habits.mean * density * field.area)):
         for _ in range(6):
             if placed and dice.chance(habits.piling):
                 friend, (dx, dy) = placed[dice.integer(0, len(placed) - 1)], dice.direction()
@@ -118,7 +113,7 @@ def white_places(dice: Dice, field: Field) -> list[Outline]:
     """Where the white cells lie: one in most fields, rarely none or two; some cut by the border."""
     pick = dice.uniform(0, 1)
     places: list[Outline] = []
-    for _ in range(_count(dice, 0 if pick < 0.04 else 1 if pick < 0.86 else 2, field.area)):
+    for _ in range(dice.count((0 if pick < 0.04 else 1 if pick < 0.86 else 2) * field.area)):
         radius, flat = dice.middling(30, 60), dice.uniform(0.85, 1.0)
         x, y = field.point(dice, 5)
         if field.drawn(x, y, 5) or not _apart(x, y, places, radius, 1):
@@ -131,7 +126,7 @@ def white_places(dice: Dice, field: Field) -> list[Outline]:
 def platelets(canvas: Canvas, dice: Dice, stain: Stain, field: Field) -> None:
     """Draw the platelets: none in half of the fields, else a few, sometimes as a clump; also on top of red cells."""
     mean = 0 if dice.chance(0.45) else dice.uniform(0.6, 3.2)
-    number = _count(dice, mean, field.area)
+    number = dice.count(mean * field.area)
     clump = dice.chance(0.2)
     x = y = 0.0
     for k in range(number):
@@ -149,7 +144,7 @@ def platelets(canvas: Canvas, dice: Dice, stain: Stain, field: Field) -> None:
 def specks(canvas: Canvas, dice: Dice, stain: Stain, field: Field, cells: list[Outline]) -> None:
     """Draw what must not be detected: dye, dirt and bubbles, half of it on red cells."""
     dirty = dice.uniform(0, 10)
-    for _ in range(_count(dice, dirty, field.area)):
+    for _ in range(dice.count(dirty * field.area)):
         x, y = field.point(dice, 0)
         if cells and dice.chance(0.5):
             under, (dx, dy) = cells[dice.integer(0, len(cells) - 1)], dice.direction()

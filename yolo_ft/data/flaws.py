@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from yolo_ft.data.canvas import Dice, texture
@@ -10,9 +12,8 @@ from yolo_ft.data.shapes import Outline, bump
 from yolo_ft.data.strokes import Path, across, curve, stroke, walk
 
 SCRATCH, PIT, CRACK = 0, 1, 2
-_DEPTH = 0.05  # a pixel belongs to a defect where that changes the light by at least this share
-_FADED = 0.2  # and by this share of its strongest pixel
-_CLEAR, _FEWEST = 0.12, 6  # and nobody would label it without that many pixels which it changes by that share
+_DEPTH, _FADED = 0.05, 0.2  # a defect ends where it changes the light less than so, or than so of its strongest pixel
+_CLEAR, _FEWEST = 0.12, 6  # nobody would label a defect without that many pixels which it changes by at least so
 
 
 def _record(plate: Plate, left: int, top: int, change: np.ndarray, label: int) -> None:
@@ -88,7 +89,7 @@ def draw_crack(plate: Plate, dice: Dice, x: float, y: float, length: float) -> N
         ways.append(walk(dice, px, py, side, length * dice.uniform(0.12, 0.4), jitter))
         thick.append(np.maximum(0.7 * (1 - ways[-1].along), 0.25))
     path = Path(*(np.concatenate(parts) for parts in zip(*((w.points, w.normals, w.along) for w in ways), strict=True)))
-    width, depth = dice.uniform(0.65, 1.15), dice.uniform(0.5, 0.95) + plate.roughness
+    width, depth = dice.uniform(0.55, 1.05), dice.uniform(0.55, 1.0) + plate.roughness
     wide = width * (0.55 + 0.45 * np.concatenate(thick))
     offsets = across(width + 0.5)
     uneven = 1 + 0.3 * texture(4, dice, (1, len(wide)))[0].astype(np.float64)
@@ -99,9 +100,8 @@ def draw_crack(plate: Plate, dice: Dice, x: float, y: float, length: float) -> N
 
 def draw_brush_line(plate: Plate, dice: Dice, x: float, y: float) -> None:
     """No defect: a line of the brushing that went deeper than the others, straight and along them."""
-    root = 1 / (1 + plate.slope * plate.slope / 256)
-    along = (1 - plate.slope * plate.slope / 512, plate.slope / 16 * root)
-    path = curve(dice, x, y, along, dice.uniform(30, 220), 0.0, 0.0)
+    root = math.sqrt(16 * 16 + plate.slope * plate.slope)
+    path = curve(dice, x, y, (16 / root, plate.slope / root), dice.uniform(30, 220), bow=0, tremor=0)
     offsets = across(1.5)
     strength = _ends(path, 0.45) * (dice.uniform(0.1, 0.3) + 2 * plate.roughness)
     strength *= 1 + 0.5 * texture(32, dice, (1, len(path.points)))[0]

@@ -1,4 +1,4 @@
-"""A brushed metal plate under a lamp: the surface, strokes on it, and what on it is no defect."""
+"""A brushed metal plate under a lamp, ready to be drawn on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SEEN = np.float32(0.04)  # a pixel belongs to a defect when it is at least this
 
 @cache
 def _streaks(number: int, shortest: int, longest: int, width: int, slope: int) -> np.ndarray:
-    """A periodic tile of `number` fine lines, (1024, 1024) float32, standard deviation around 1.
+    """A periodic tile of `number` fine lines, (512, 512) float32, standard deviation around 1.
 
     Each line has its length, strength and place between two rows, fades at both ends, and falls `slope` / 16.
     """
@@ -38,15 +38,14 @@ def _streaks(number: int, shortest: int, longest: int, width: int, slope: int) -
         weight = np.maximum(1 - np.abs(rows + 0.5 - heights) / width, 0)
         tile += np.bincount(rows % _TILE * _TILE + columns, value * weight, _TILE * _TILE)
     tile /= math.sqrt(number * (shortest + longest) / 2 * width * 0.13) / _TILE
-    return np.tile(tile.astype(np.float32).reshape(_TILE, _TILE), (2, 2))
+    return tile.astype(np.float32).reshape(_TILE, _TILE)
 
 
 def _piece(tile: np.ndarray, dice: Dice, shape: tuple[int, int]) -> np.ndarray:
     """A random piece of a periodic tile."""
     top, left = dice.integer(0, _TILE - 1), dice.integer(0, _TILE - 1)
-    if max(shape) <= _TILE:
-        return tile[top : top + shape[0], left : left + shape[1]]
-    return tile[np.arange(top, top + shape[0])[:, None] % _TILE, np.arange(left, left + shape[1]) % _TILE]
+    rows = tile.take(np.arange(top, top + shape[0]), axis=0, mode="wrap")
+    return rows.take(np.arange(left, left + shape[1]), axis=1, mode="wrap")
 
 
 def _lamp_light(dice: Dice, height: int, width: int, slope: int) -> np.ndarray:
@@ -54,9 +53,8 @@ def _lamp_light(dice: Dice, height: int, width: int, slope: int) -> np.ndarray:
     x, y = np.arange(width) / width - 0.5, np.arange(height) / height - 0.5
     level, band, fall = dice.middling(0.3, 0.6), dice.uniform(0.05, 0.7), dice.uniform(0.05, 0.55)
     tilt_x, tilt_y = dice.uniform(-0.25, 0.25), dice.uniform(-0.2, 0.2)
-    even = (1 + tilt_x * x - fall * (x * x)).astype(np.float32) + (tilt_y * y - fall * (y * y)).astype(np.float32)[
-        :, None
-    ]
+    across, down = 1 + tilt_x * x - fall * (x * x), tilt_y * y - fall * (y * y)
+    even = across.astype(np.float32) + down.astype(np.float32)[:, None]
     middle, reach = dice.uniform(-0.7, 0.7), dice.uniform(0.12, 0.5)
     lean = (dice.uniform(-0.15, 0.15) - slope / 16) * height / width
     far = (x - middle).astype(np.float32) - (lean * y).astype(np.float32)[:, None]

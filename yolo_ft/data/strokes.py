@@ -39,7 +39,7 @@ def walk(dice: Dice, x: float, y: float, heading: int, length: float, jitter: in
     left, turn = length, 0
     while left > 0:
         step = min(dice.uniform(1.5, 5.0), left + _STEP)
-        turn = (turn >> 1) + dice.integer(-jitter, jitter)
+        turn = (turn >> 2) + dice.integer(-jitter, jitter)
         dx, dy = table[(heading + turn) % 128]
         samples = max(int(step / _STEP), 1)
         points += [(x + dx * _STEP * k, y + dy * _STEP * k) for k in range(samples)]

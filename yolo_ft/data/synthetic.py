@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.camera import photograph
-from yolo_ft.data.canvas import Canvas, Dice
+from yolo_ft.data.canvas import VISIBLE, Canvas, Dice, check_size
 from yolo_ft.data.domains import USUAL, CellsDomain
 from yolo_ft.data.field import Field, Habits, platelets, red_cells, red_habits, specks, white_places
 from yolo_ft.data.smear import Stain, draw_stain, draw_white_cell
@@ -19,7 +18,6 @@ CELLS_SHA256 = {  # of all images, boxes and labels; the recorded studies were m
     "val": "5bfb2ed734bdbca883bb7311759d22354d438e7e77afa3e284e8453f87f6703f",
     "test": "fa74ab5e069aac267705bf1cd512b2ba15223027c3f9f79e68493adc919122d4",
 }
-VISIBLE = 0.5  # an object is labelled when at least this share of its pixels can be seen
 
 
 def draw_cells(
@@ -34,8 +32,7 @@ def draw_cells(
     none, nor have ghosts, dye grains, dirt and bubbles. An image may be without objects.
     Raises UserError for sides under 32 pixels. Lesson 00 uses it, lesson 09 explains it, lesson 12 shifts the domain.
     """
-    if min(height, width) < 32:
-        raise UserError(f"A drawn image of {height} x {width} pixels is too small; use sides of at least 32 pixels.")
+    check_size(height, width)
     canvas = Canvas(height, width, domain.magnification)
     layout, colour, camera, more, thin = (Dice(seed, index, purpose) for purpose in range(5))
     stain = draw_stain(colour, domain.stain)
