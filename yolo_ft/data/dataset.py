@@ -190,7 +190,8 @@ def _drawn(drawn: DrawnSet, split: str) -> Dataset:
     objects = sum(len(target) for target in targets)
     health = HealthReport(drawn.name, split, len(images), objects, sum(not len(target) for target in targets))
     sizes = [image.shape[:2] for image in images]
-    keys = [f"{drawn.name}/{split}/{i:05d}" for i in range(len(images))]
+    folder = drawn.name.replace(":", "-")  # keys may become file names
+    keys = [f"{folder}/{split}/{i:05d}" for i in range(len(images))]
     return Dataset(drawn.name, split, dict(drawn.names), keys, images, sizes, targets, health)
 
 

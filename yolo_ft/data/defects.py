@@ -23,7 +23,11 @@ from yolo_ft.data.metal import Plate
 
 DEFECTS_NAMES = {0: "scratch", 1: "pit", 2: "crack"}
 DEFECTS_SPLITS = {"train": range(0, 240), "val": range(1000, 1120), "test": range(2000, 2120)}
-DEFECTS_SHA256 = {}
+DEFECTS_SHA256 = {  # of all images, boxes and labels
+    "train": "2fd5e34b3eaa3ebdc8ff83d6ad904eb7d7042c524cad54c2a20518c9c044fae9",
+    "val": "b4fde854a7b67a04d90b65332b7da9c02730e69acaf41b901760f5c390881788",
+    "test": "b8382e0c64300a3fb416f0715076ca3f72bc5a0057ca4ae24663c984a72846d1",
+}
 _PLATE = 320 * 240  # pixels for which the counts below are meant
 BELOW = ((draw_spot, 0.5, 2.4), (draw_glint, 0.25, 1.8), (draw_brush_line, 0.75, 6.0))
 ABOVE = ((draw_dust, 0.8, 14.0), (draw_fibre, 0.35, 2.0))

@@ -14,7 +14,7 @@ import numpy as np
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.defects import DEFECTS_NAMES, DEFECTS_SHA256, DEFECTS_SPLITS, draw_defects
-from yolo_ft.data.domains import DOMAINS_SHA256, USUAL, CellsDomain, parse_domain
+from yolo_ft.data.domains import DOMAINS_SHA256, CellsDomain, parse_domain
 from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, draw_cells
 
 
@@ -53,14 +53,17 @@ def drawn_set(data: str | Path) -> DrawnSet | None:
 
     Raises UserError for a domain that does not exist. Lessons 00, 10 and 12.
     """
-    name, colon, domain = str(data).removesuffix(".yaml").partition(":")
+    text = str(data).removesuffix(".yaml")
+    name, colon, domain = text.partition(":")
+    if name not in ("cells", "defects"):
+        return None
+    if Path(text).is_dir():
+        warnings.warn(f"'{text}' means the drawn set: for the folder of that name pass its full path.", stacklevel=3)
     if name == "cells":
-        return _cells(parse_domain(domain) if colon else USUAL)
-    if name == "defects":
-        if colon:
-            raise UserError(f"The drawn set 'defects' has no domains: leave out ':{domain}'.")
-        return _defects()
-    return None
+        return _cells(parse_domain(domain))
+    if colon:
+        raise UserError(f"The drawn set 'defects' has no domains: leave out ':{domain}'.")
+    return _defects()
 
 
 @cache

@@ -39,8 +39,7 @@ def draw_cells(
     field = Field((0, 0, width, height))
     white = white_places(layout, field)
     habits = red_habits(layout)
-    shown = {} if domain.density >= 1 else {"show": lambda: thin.chance(domain.density)}
-    red = red_cells(canvas, layout, stain, habits, field, white, **shown)
+    red = red_cells(canvas, layout, stain, habits, field, white, show=lambda: thin.chance(domain.density))
     if domain.density > 1:
         red_cells(canvas, more, stain, habits, field, white + red, domain.density - 1)
     if domain.magnification < 1:
