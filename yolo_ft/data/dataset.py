@@ -19,12 +19,11 @@ from yolo_ft.core.boxes import cxcywh_to_xyxy
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data import catalog
+from yolo_ft.data.drawn import DrawnSet, drawn_set
 from yolo_ft.data.formats import SPLITS, DataSpec, key, label_path, parse_labels, read_spec, split_images
 from yolo_ft.data.health import BACKGROUND, DROPPED, HealthReport, Issue
 from yolo_ft.data.images import ImageError, check_image, read_image
-from yolo_ft.data.synthetic import cells
 
-DRAWN = ("cells", "cells.yaml")
 CACHE_BYTES = 2 * 2**30
 DRAFT_MARGIN = 2  # a JPEG may be decoded at reduced size while it keeps this many times the pixels that are needed
 
@@ -149,16 +148,17 @@ class Dataset:
 def load_dataset(data: str | Path | Dataset, split: str = "train") -> Dataset:
     """The images and boxes of one split, checked.
 
-    `data`: the path of a `data.yaml` or of the folder that holds it, or "cells", the drawn set that needs no files. A
-    `Dataset` passes through. Findings are listed in `.health` and told in one warning; the rules are in
-    `yolo_ft.data.health`. Raises `UserError` when the split does not exist or holds no labelled object.
+    `data`: the path of a `data.yaml` or of the folder that holds it, or a drawn set that needs no files: "cells",
+    "cells:field-lab" (another laboratory, see `CellsDomain`), "defects". A `Dataset` passes through. Findings are
+    listed in `.health` and told in one warning; the rules are in `yolo_ft.data.health`. Raises `UserError` when the
+    split does not exist or holds no labelled object.
     """
     if isinstance(data, Dataset):
         return data
     if split not in SPLITS:
         raise UserError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
-    if str(data) in DRAWN:
-        return _drawn(split)
+    if drawn := drawn_set(data):
+        return _drawn(drawn, split)
     spec = read_spec(_locate(data))
     dataset = _scan(spec, split)
     if dataset.health.issues:
@@ -178,22 +178,22 @@ def load_splits(data: str | Path | Dataset) -> dict[str, Dataset]:
     """
     if isinstance(data, Dataset):
         return {data.split: data}
-    if str(data) in DRAWN:
-        return {split: _drawn(split) for split in SPLITS}
+    if drawn := drawn_set(data):
+        return {split: _drawn(drawn, split) for split in SPLITS}
     spec = read_spec(_locate(data))
     return {split: _scan(spec, split) for split in spec.splits}
 
 
-@functools.lru_cache
-def _drawn(split: str) -> Dataset:
-    """The `cells` set, drawn once per process."""
-    content = cells(split)
-    images, targets = content["images"], content["targets"]
+@functools.lru_cache(maxsize=8)
+def _drawn(drawn: DrawnSet, split: str) -> Dataset:
+    """A drawn set's split; the last few are kept, so that it is drawn once per process."""
+    images, targets = drawn.content(split)
     objects = sum(len(target) for target in targets)
-    health = HealthReport("cells", split, len(images), objects, sum(not len(target) for target in targets))
+    health = HealthReport(drawn.name, split, len(images), objects, sum(not len(target) for target in targets))
     sizes = [image.shape[:2] for image in images]
-    keys = [f"cells/{split}/{i:05d}" for i in range(len(images))]
-    return Dataset("cells", split, content["names"], keys, images, sizes, targets, health)
+    folder = drawn.name.replace(":", "-")  # keys may become file names
+    keys = [f"{folder}/{split}/{i:05d}" for i in range(len(images))]
+    return Dataset(drawn.name, split, dict(drawn.names), keys, images, sizes, targets, health)
 
 
 def _locate(data: str | Path) -> Path:
