@@ -117,12 +117,21 @@ def _add_data(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("data", help="know, check, split and fetch a data set")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     _add_data_check(actions)
+    _add_data_stats(actions)
 
 
 def _add_data_check(actions: argparse._SubParsersAction) -> None:
     check = actions.add_parser("check", help="what is wrong with a data set; changes nothing")
     check.set_defaults(command=data_commands.check)
     check.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+
+
+def _add_data_stats(actions: argparse._SubParsersAction) -> None:
+    stats = actions.add_parser("stats", help="counts, sizes, positions and colours, and the gap to the source (COCO)")
+    stats.set_defaults(command=data_commands.stats)
+    stats.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+    stats.add_argument("--imgsz", "--img", type=int, default=640, help="image size of the training (default: 640)")
+    stats.add_argument("--out", metavar="DIR", help="also write statistics.json and the figures into this new folder")
 
 
 def _add_notebooks(commands_parser: argparse._SubParsersAction) -> None:

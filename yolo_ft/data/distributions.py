@@ -86,7 +86,7 @@ def js_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def distances(a: Profile, b: Profile) -> pd.DataFrame:
-    """One row per distribution: its `distance` (0..1) and the medians of both, columns named by the two sets. Lesson 06.
+    """One row per distribution: its `distance` (0..1), the `median` of `a` and the `other_median`, of `b`. Lesson 06.
 
     Units of the medians: objects; shares of the long side; width / height; 0..1. Position and colour have none.
     """
@@ -111,15 +111,12 @@ def noise_floor(
     tables = histograms(statistics)
     stacked = np.concatenate(list(tables.values()), 1)  # (images, all bins)
     ends = np.cumsum([table.shape[1] for table in tables.values()])[:-1]
+    orders = [generator(seed, repeat).permutation(len(stacked)) for repeat in range(repeats)]
     rows = []
     for size in (size for size in wanted if 0 < size <= half):
-        pairs = []
-        for repeat in range(repeats):
-            order = generator(seed, size, repeat).permutation(len(stacked))
-            pairs.append([stacked[order[:size]].sum(0), stacked[order[size : 2 * size]].sum(0)])
-        first, second = np.array(pairs).transpose(1, 0, 2)  # (repeats, all bins) each
-        parts = zip(tables, np.split(first, ends, 1), np.split(second, ends, 1), strict=True)
-        for name, one, other in parts:
+        parts = [(stacked[order[:size]].sum(0), stacked[order[size : 2 * size]].sum(0)) for order in orders]
+        first, second = (np.split(side, ends, 1) for side in np.array(parts).transpose(1, 0, 2))
+        for name, one, other in zip(tables, first, second, strict=True):  # (repeats, bins) each
             found = js_distance(one, other)
             found = found[np.isfinite(found)]
             median, high = np.quantile(found, [0.5, 0.95]) if len(found) else (np.nan, np.nan)

@@ -27,10 +27,12 @@ class DomainGap:
     """A data set compared with a source.
 
     `distances`: one row per distribution: distance (0..1), noise (what 95 % of random halves of the data set itself
-    stay below), beyond_noise, and the medians `yours` and `source`. `look` and `layout`: the mean distance (0..1) of what the
-    pixels say and of what the boxes say, where distances within the noise count as 0; NaN when there are too few
-    images to know the noise. `diversity`: how much the images differ in colour among themselves, as a multiple of the
-    source's (NaN below 40 images). `suggestions`: setting, hypothesis, because, and what tests it.
+    stay below), beyond_noise, and the medians `yours` and `source`.
+    `look` and `layout`: the mean distance (0..1) of what the pixels say and of what the boxes say, where distances
+    within the noise count as 0; NaN when there are too few images to know the noise.
+    `diversity`: how much the images differ in colour among themselves, as a multiple of the source's: the median
+    distances between two random parts of 20 images each, one divided by the other (NaN below 42 images).
+    `suggestions`: setting, hypothesis, because, and what tests it.
     """
 
     name: str
@@ -61,8 +63,10 @@ class DomainGap:
 
     def __str__(self) -> str:
         table = self.distances.to_string(float_format="{:.2f}".format)
-        ideas = [f"  {row.setting}: {row.hypothesis}\n    because {row.because}" for row in self.suggestions.itertuples()]
-        ideas = ["Hypotheses, not facts; lesson 12 tests them:", *ideas] if ideas else []
+        ideas = [
+            f"  {row.setting}: {row.hypothesis}\n    because {row.because}" for row in self.suggestions.itertuples()
+        ]
+        ideas = ["Hypotheses, not facts, and the claim and lesson that test each:", *ideas] if ideas else []
         return "\n".join([self.sentence(), "", table, "", *ideas])
 
 
@@ -121,10 +125,14 @@ def _by_look(look: float) -> list[tuple[str, str, str, str]]:
     arXiv:1411.1792); against it, Lee et al. 2023 (arXiv:2210.11466) train the first block when the input changed."""
     if look < NEAR:
         because = f"the images look like the source's ({look:.2f} < {NEAR})"
-        freeze, rate = "freeze=10, the whole backbone, costs little", "a rate 5-10 times below the default is enough"
+        freeze = "freeze=10, the whole backbone, costs little"
+        rate = "a rate 5-10 times below the default is enough"
     elif look <= FAR:
         because = f"the images look partly like the source's ({NEAR} ≤ {look:.2f} ≤ {FAR})"
-        freeze, rate = "freeze=5, the first half of the backbone, costs little", "a rate 2-5 times below the default is enough"
+        freeze, rate = (
+            "freeze=5, the first half of the backbone, costs little",
+            "a rate 2-5 times below the default is enough",
+        )
     else:
         because = f"the images look unlike the source's ({look:.2f} > {FAR})"
         freeze = "freeze=3 or nothing: only the earliest features fit (others: train the first block above all)"

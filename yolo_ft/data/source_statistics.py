@@ -17,7 +17,7 @@ from yolo_ft.data.distributions import Profile, noise_floor, profile
 from yolo_ft.data.stats import ALL, Statistics
 
 PAPER = "Lin et al. 2014, arXiv:1405.0312, section 5"
-EVALUATION = "cocodataset.org/#detection-eval (areas of masks, not of boxes)"
+EVALUATION = "cocodataset.org/#detection-eval (areas of masks)"
 # quantity: (COCO's number, where it is published, the column of `Statistics.splits` that is its counterpart).
 PUBLISHED = {
     "images (COCO: train2017)": (118_000, "cocodataset.org/#download (rounded there)", "images"),
@@ -63,7 +63,8 @@ def packaged_source() -> Source:
 def beside_coco(statistics: Statistics) -> pd.DataFrame:
     """COCO's published numbers beside those of a data set and of the packaged source; `cited` says where from.
 
-    Shares are of 1. Sizes are published for masks; those of boxes, which the other columns give, are larger.
+    Shares are of 1. Sizes are published for masks; those of boxes, which the other columns give, are larger. Yours are
+    counted at original size, the source's at 640 pixels, COCO's usual size, because its copies were made smaller.
     """
     source, own = packaged_source().summary, statistics.splits.loc[ALL]
     alone = (statistics.images["classes"] == 1).mean()
@@ -71,6 +72,7 @@ def beside_coco(statistics: Statistics) -> pd.DataFrame:
     for quantity, (value, cited, column) in PUBLISHED.items():
         mine = {"classes with boxes": len(statistics.names), "images with one class": alone}.get(quantity)
         mine = own[column] if column else mine
-        rows[quantity] = {"yours": mine, "source": source.get(column), "coco": value, "cited": cited}
+        theirs = source.get(f"{column}_at_imgsz", source.get(column))
+        rows[quantity] = {"yours": mine, "source": theirs, "coco": value, "cited": cited}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
     return table.astype({name: float for name in ("yours", "source", "coco")})

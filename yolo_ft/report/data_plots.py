@@ -17,6 +17,7 @@ from yolo_ft.core.seeding import generator
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.distributions import ASPECT, BINS, COLOURS, EDGES, LAYOUT, LOOK, OBJECTS, SIZE, Profile, profile
 from yolo_ft.data.domain_gap import DomainGap
+from yolo_ft.data.images import ImageError
 from yolo_ft.data.source_statistics import packaged_source
 from yolo_ft.data.stats import ALL, LEVELS, Statistics
 from yolo_ft.report.pictures import HALO
@@ -25,6 +26,7 @@ from yolo_ft.report.plots import BLACK, BLUE, COLORS, FONT, HATCHES, STYLES, VER
 CLASSES_SHOWN = 12  # rows of a chart that stay readable
 NAME_LENGTH = 16  # letters of a class name in a chart
 SAMPLE_SIDE = 480  # pixels of the long side of a sample
+OTHER = (COLORS[6], STYLES[6])  # classes beyond the six that a sheet tells apart
 MAP = "cividis"  # readable with every kind of colour vision, and in grey
 
 
@@ -39,11 +41,10 @@ def overview(statistics: Statistics, source: Profile | None = None) -> Figure:
     (classes, counts, sizes), (shapes, places, colours) = axes
     _class_bars(classes, statistics)
     _steps(counts, own, source, OBJECTS, "objects in an image")
-    _steps(sizes, own, source, SIZE, "√area / long side of the image")
-    for pixels, name in ((32, "small"), (96, "medium")):
-        sizes.axvline(pixels / statistics.imgsz, color=BLACK, linewidth=1.2, linestyle=":")
-        place = {"xy": (pixels / statistics.imgsz, 0.98), "xycoords": ("data", "axes fraction"), "rotation": 90}
-        sizes.annotate(f"{name} at {statistics.imgsz}", **place, ha="right", va="top", fontsize=FONT)
+    _steps(sizes, own, source, SIZE, "")
+    for pixels in (32, 96):
+        sizes.axvline(pixels / statistics.imgsz, color=BLACK, linewidth=1.5, linestyle=":")
+    sizes.set_xlabel(f"√area / long side (dotted: 32, 96 px at {statistics.imgsz})", fontsize=FONT)
     _steps(shapes, own, source, ASPECT, "width / height")
     heat = places.imshow(statistics.positions, cmap=MAP, extent=(0, 1, 1, 0), vmin=0)
     places.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
@@ -62,7 +63,7 @@ def contact_sheet(
 ) -> Figure:
     """`count` random images of a split (default: the first that there is) with their boxes.
 
-    The six most frequent classes of the sheet have a colour and a line style each, all others are black; below every
+    The six most frequent classes of the sheet have a colour and a line style each, all others share black; below every
     image stand its classes. The same `seed` draws the same images. Raises UserError for an unknown split. Lesson 06.
     """
     splits = load_splits(data)
@@ -85,7 +86,7 @@ def contact_sheet(
     handles = [Line2D([], [], color=color, linestyle=style, linewidth=2) for color, style in looks.values()]
     names = [f"{_short(dataset.names[index])} ({shown[index]})" for index in looks]
     if len(shown) > len(looks):
-        handles.append(Line2D([], [], color=BLACK, linewidth=2))
+        handles.append(Line2D([], [], color=OTHER[0], linestyle=OTHER[1], linewidth=2))
         names.append(f"{len(shown) - len(looks)} other classes")
     title = f"{dataset.name}, {split}: {len(picked)} of {len(dataset)} images, seed {seed}"
     figure.suptitle(title, fontsize=FONT + 1)
@@ -102,7 +103,7 @@ def cooccurrence_chart(statistics: Statistics, classes: int = CLASSES_SHOWN) -> 
     counts = table.to_numpy()[np.ix_(frequent, frequent)]
     shares = 100 * counts / np.maximum(1, np.diag(counts))[:, None]
     names = [_short(table.index[i]) for i in frequent]
-    side = max(4.0, 2.2 + 0.62 * len(names))
+    side = max(4.0, 2.2 + 0.55 * len(names))
     figure, axes = canvas(side + 1.5, side)
     ax = axes[0, 0]
     if not names:
@@ -161,7 +162,8 @@ def _class_bars(ax: Axes, statistics: Statistics) -> None:
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
     more = f", first {CLASSES_SHOWN} of {len(table)}" if len(table) > CLASSES_SHOWN else ""
-    label(ax, "objects", "", f"classes{more}", "lower right")
+    label(ax, "objects", "", f"classes{more}")
+    ax.legend(fontsize=FONT, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
 
 
 def _steps(ax: Axes, own: Profile, source: Profile, name: str, x: str) -> None:
@@ -173,7 +175,9 @@ def _steps(ax: Axes, own: Profile, source: Profile, name: str, x: str) -> None:
         edges = np.arange(len(edges))
     else:
         ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
+        ticks = 2.0 ** np.arange(-8, 4, 1 if name == ASPECT else 2)
+        ticks = ticks[(ticks >= edges[0]) & (ticks <= edges[-1])]
+        ax.set_xticks(ticks, [f"{tick:g}" if tick >= 1 else f"1/{1 / tick:g}" for tick in ticks])
     ax.stairs(100 * np.array(own.shares[name]), edges, fill=True, color=BLUE, alpha=0.3)
     ax.stairs(100 * np.array(own.shares[name]), edges, color=BLUE, linewidth=2.5)
     ax.stairs(100 * np.array(source.shares[name]), edges, color=VERMILLION, linewidth=2, linestyle="--")
@@ -200,9 +204,13 @@ def _sample(ax: Axes, dataset: Dataset, index: int, looks: dict[int, tuple]) -> 
     """One image with its boxes, and below it how many of which class."""
     height, width = dataset.size(index)
     target = dataset.target(index)
-    ax.imshow(dataset.resized(index, SAMPLE_SIDE), extent=(0, width, height, 0))
+    try:
+        ax.imshow(dataset.resized(index, SAMPLE_SIDE), extent=(0, width, height, 0))
+    except ImageError:
+        ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+        ax.annotate("cannot be decoded", (width / 2, height / 2), ha="center", va="center", fontsize=FONT)
     for (x1, y1, x2, y2), kind in zip(target.boxes.tolist(), target.labels.tolist(), strict=True):
-        color, style = looks.get(kind, (BLACK, "-"))
+        color, style = looks.get(kind, OTHER)
         box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=style, linewidth=1.8)
         box.set_path_effects(HALO)
         ax.add_patch(box)
