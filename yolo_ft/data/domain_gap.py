@@ -31,7 +31,7 @@ class DomainGap:
     `look` and `layout`: the mean distance (0..1) of what the pixels say and of what the boxes say, where distances
     within the noise count as 0; NaN when there are too few images to know the noise.
     `diversity`: how much the images differ in colour among themselves, as a multiple of the source's: the median
-    distances between two random parts of 20 images each, one divided by the other (NaN below 42 images).
+    distances between two random parts of 20 images each, one divided by the other (NaN where there are fewer than 40 images).
     `suggestions`: setting, hypothesis, because, and what tests it.
     """
 
@@ -83,7 +83,8 @@ def compare_with_source(statistics: Statistics, source: Statistics | None = None
     table.insert(1, "noise", noise.reindex(table.index).astype(float))
     table.insert(2, "beyond_noise", table["distance"] > table["noise"])
     look, layout = gap(table.loc[list(LOOK)]), gap(table.loc[list(LAYOUT)])
-    diversity = _differences(floor) / _differences(origin.floor)
+    theirs = _differences(origin.floor)
+    diversity = _differences(floor) / theirs if theirs else float("nan")
     small = statistics.splits.loc[ALL, "small_at_imgsz"]
     ideas = suggestions(look, diversity, small)
     return DomainGap(statistics.name, origin.profile.name, table, look, layout, diversity, ideas)

@@ -144,6 +144,8 @@ def floor_chart(floor: pd.DataFrame, title: str = "") -> Figure:
         rows = {name: floor[floor["distribution"] == name] for name in names}
         draw_lines(ax, {name: (part["images"].tolist(), part["high"].tolist()) for name, part in rows.items()})
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.tick_params(which="minor", labelsize=FONT)
         ax.set_ylim(0, 1)
         label(ax, "images in each part", "distance, 95 % are below" if ax is axes[0, 0] else "", kind, "best")
     figure.suptitle(title, fontsize=FONT + 1)
@@ -163,7 +165,8 @@ def _class_bars(ax: Axes, statistics: Statistics) -> None:
     ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
     more = f", first {CLASSES_SHOWN} of {len(table)}" if len(table) > CLASSES_SHOWN else ""
     label(ax, "objects", "", f"classes{more}")
-    ax.legend(fontsize=FONT, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+    if len(statistics.images):
+        ax.legend(fontsize=FONT, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
 
 
 def _steps(ax: Axes, own: Profile, source: Profile, name: str, x: str) -> None:
