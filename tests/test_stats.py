@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from picture_sets import coloured, in_memory, write_set
+from PIL import Image
 
 from yolo_ft.core.boxes import letterbox
 from yolo_ft.core.errors import UserError

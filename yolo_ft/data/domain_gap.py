@@ -31,7 +31,7 @@ class DomainGap:
     `look` and `layout`: the mean distance (0..1) of what the pixels say and of what the boxes say, where distances
     within the noise count as 0; NaN when there are too few images to know the noise.
     `diversity`: how much the images differ in colour among themselves, as a multiple of the source's: the median
-    distances between two random parts of 20 images each, one divided by the other (NaN where there are fewer than 40 images).
+    distances between two random parts of 20 images each, one divided by the other (NaN below 40 images).
     `suggestions`: setting, hypothesis, because, and what tests it.
     """
 
