@@ -53,6 +53,12 @@ def test_counts_by_hand():
     assert classes["per_image"].tolist() == [1, 0, 1] and np.isnan(classes.loc["class1", "size_median"])
 
 
+def test_several_objects_of_a_class_in_an_image():
+    targets = [Target(np.tile([0, 0, 5, 5], (n, 1)), np.zeros(n)) for n in (3, 1, 0)]
+    row = statistics(in_memory([np.zeros((20, 20, 3), np.uint8)] * 3, targets, 1)).classes.loc["all", :].iloc[0]
+    assert row[["images", "objects", "per_image"]].tolist() == [2, 4, 2]
+
+
 def test_boxes_by_hand():
     small, large = two_images().objects.to_dict("records")
     assert (small["cx"], small["cy"]) == (15.5 / 400, 0.16) and (large["cx"], large["cy"]) == (0.5, 0.5)
