@@ -118,6 +118,7 @@ def _add_data(commands_parser: argparse._SubParsersAction) -> None:
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     _add_data_check(actions)
     _add_data_catalog(actions)
+    _add_data_stats(actions)
 
 
 def _add_data_check(actions: argparse._SubParsersAction) -> None:
@@ -133,6 +134,14 @@ def _add_data_catalog(actions: argparse._SubParsersAction) -> None:
     get.set_defaults(command=data_commands.get)
     get.add_argument("name", help="a name that `yolo-ft data list` shows, such as coco8")
     get.add_argument("--to", metavar="DIR", help="the set lands in DIR/NAME (default: the cache folder)")
+
+
+def _add_data_stats(actions: argparse._SubParsersAction) -> None:
+    stats = actions.add_parser("stats", help="counts, sizes, positions and colours, and the gap to the source (COCO)")
+    stats.set_defaults(command=data_commands.stats)
+    stats.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+    stats.add_argument("--imgsz", "--img", type=int, default=640, help="image size of the training (default: 640)")
+    stats.add_argument("--out", metavar="DIR", help="also write statistics.json and the figures into this new folder")
 
 
 def _add_notebooks(commands_parser: argparse._SubParsersAction) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 def check(data: str) -> int:
     """Print what is wrong with every split of a data set; exit code 1 when something is."""
@@ -34,3 +36,43 @@ def get(name: str, to: str | None) -> int:
     folder = catalog.get(name, to)
     print(f"{folder}\nUse it with: --data {name if to is None else folder}")
     return 0
+
+
+def stats(data: str, imgsz: int, out: str | None) -> None:
+    """Print the statistics of a data set and its gap to the source; with `out`, write them and their figures there."""
+    from yolo_ft.data.domain_gap import compare_with_source
+    from yolo_ft.data.files import write_json_atomic
+    from yolo_ft.data.source_statistics import beside_coco
+    from yolo_ft.data.stats import statistics
+    from yolo_ft.report import data_plots
+    from yolo_ft.report.lessons import png
+
+    if out is not None:
+        _require_new(out)
+    measured = statistics(data, imgsz)
+    gap, published = compare_with_source(measured), beside_coco(measured)
+    print(f"{measured}\n\n{published.to_string(float_format='{:.2f}'.format)}\n\n{gap}")
+    if out is None:
+        return
+    figures = {
+        "overview": data_plots.overview(measured),
+        "samples": data_plots.contact_sheet(data),
+        "cooccurrence": data_plots.cooccurrence_chart(measured),
+        "source": data_plots.gap_chart(gap),
+    }
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        (folder / f"{name}.png").write_bytes(png(figure))
+    content = {**measured.to_dict(), "gap": gap.to_dict(), "published": published.to_dict("index")}
+    write_json_atomic(folder / "statistics.json", content)
+    print(f"\nstatistics.json and {', '.join(f'{name}.png' for name in figures)} in {folder}")
+
+
+def _require_new(folder: str) -> None:
+    """Raise UserError unless the folder is empty or does not exist: nothing there shall be replaced."""
+    from yolo_ft.core.errors import UserError
+
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is not empty: give a new folder, so that nothing in it is replaced.")

@@ -38,7 +38,7 @@ from yolo_ft.core.cores import usable_cores  # noqa: E402
 from yolo_ft.core.seeding import generator, seed_everything  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset  # noqa: E402
-from yolo_ft.finetune.files import write_json_atomic, write_text_atomic  # noqa: E402
+from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
 from yolo_ft.report.recorded import ABOUT, ROWS  # noqa: E402
 
 RECORDED = ROOT / "yolo_ft" / "report" / "recorded"
