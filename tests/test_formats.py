@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from picture_sets import write_set
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.formats import label_path, parse_labels, read_spec, split_images
+from yolo_ft.data.formats import read_spec, split_images
 from yolo_ft.data.health import DROPPED, ROW_REMOVED
+from yolo_ft.data.labels import label_path, parse_labels
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \r\n\t\n"])
