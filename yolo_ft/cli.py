@@ -117,12 +117,64 @@ def _add_data(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("data", help="know, check, split and fetch a data set")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     _add_data_check(actions)
+    _add_data_convert(actions)
+    _add_data_tile(actions)
 
 
 def _add_data_check(actions: argparse._SubParsersAction) -> None:
     check = actions.add_parser("check", help="what is wrong with a data set; changes nothing")
     check.set_defaults(command=data_commands.check)
     check.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data",
+        help="a data.yaml, COCO .json or folder: YOLO, Pascal VOC, COCO, exports of CVAT, Label Studio and Roboflow",
+    )
+    parser.add_argument("--images", metavar="DIR", help="where the images lie, if not with the annotations")
+    parser.add_argument(
+        "--origin",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="number of the first pixel in VOC files: 1 as in its devkit, 0 in some tools' (default: 1)",
+    )
+
+
+def _add_data_convert(actions: argparse._SubParsersAction) -> None:
+    convert = actions.add_parser("convert", help="write a data set as YOLO, Pascal VOC or COCO; the source stays")
+    convert.set_defaults(command=data_commands.convert)
+    _add_source(convert)
+    convert.add_argument("--to", required=True, choices=("yolo", "voc", "coco"), help="the format to write")
+    convert.add_argument("--out", required=True, metavar="DIR", help="a new folder; images are copied into it")
+
+
+def _add_data_tile(actions: argparse._SubParsersAction) -> None:
+    tile = actions.add_parser(
+        "tile",
+        help="cut large images into tiles with their boxes",
+        description="Tiles of one image stay in its split. A box is cut at the tile's edge and kept where enough of it "
+        "is visible. Predict with the same tiles: yolo-ft predict --tile SIZE.",
+    )
+    tile.set_defaults(command=data_commands.tile)
+    _add_source(tile)
+    tile.add_argument("--size", type=int, default=640, metavar="PX", help="side of a tile (default: 640)")
+    tile.add_argument(
+        "--overlap",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of a tile that its neighbour sees too, at least; larger than the objects is best (default: 0.2)",
+    )
+    tile.add_argument(
+        "--min-visible",
+        type=float,
+        default=0.25,
+        metavar="SHARE",
+        help="share of a box's area that must lie in a tile for the box to be kept there (default: 0.25)",
+    )
+    tile.add_argument("--out", required=True, metavar="DIR", help="a new folder, in YOLO format")
 
 
 def _add_notebooks(commands_parser: argparse._SubParsersAction) -> None:

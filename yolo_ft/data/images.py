@@ -24,7 +24,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-PERCENTILES = (0.1, 99.9)  # of the pixels of one image: what 16-bit grey is stretched between
+TAIL = 0.001  # share of an image's pixels that 16-bit grey may lose at either end: percentiles 0.1 and 99.9
 FLOATS = "it has floating-point pixels, whose range is not defined; save it with 8 or 16 bits"
 JPEG_TAIL = 1024  # bytes in which the end marker of a whole JPEG is expected; cameras append a little after it
 
@@ -42,7 +42,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
 
     Grey, palette and CMYK images become RGB; transparency is dropped, not blended; of several pages the first is read.
     16-bit grey is stretched: what 0.1 % of the pixels of this image stay below becomes 0, what 0.1 % exceed becomes
-    255 (`PERCENTILES`). Cameras fill 10, 12 or 14 of the 16 bits, and a fixed divisor would leave such files black. The
+    255 (`TAIL`). Cameras fill 10, 12 or 14 of the 16 bits, and a fixed divisor would leave such files black. The
     price: how bright an image is compared with another is lost; where that matters, save 8 bits of your own choice.
     Of 16-bit colour the high byte is read. With `at_least`, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as
     long as its long side keeps that many pixels. Raises `ImageError` when the file is missing, damaged or of another
@@ -141,15 +141,16 @@ def _rgb(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _stretched(values: np.ndarray) -> np.ndarray:
-    """Whole numbers 0..65535 -> uint8, with `PERCENTILES` at 0 and 255; counted, so the same on every machine.
+    """Whole numbers 0..65535 -> uint8, black and white at the percentiles of `TAIL`; counted, so exact everywhere.
 
-    A percentile is the smallest value that so many pixels do not exceed. Where both are the same value (a mask, a few
-    bright spots on black) the smallest and largest value take their place; one single value is divided by 257.
+    Where both are the same value (a mask, a few bright spots on black) the smallest and largest value take their place;
+    one single value is divided by 257.
     """
-    counts = np.bincount(values.ravel(), minlength=65536)
-    below = np.cumsum(counts)
-    low, high = (int(np.searchsorted(below, share / 100 * values.size)) for share in PERCENTILES)
-    if low == high:
+    below = np.cumsum(np.bincount(values.ravel(), minlength=65536))  # pixels of at most each value
+    tail = max(1, round(TAIL * values.size))
+    low, high = int(np.searchsorted(below, tail)), int(np.searchsorted(below, values.size - tail))
+    if low >= high:
         low, high = int(values.min()), int(values.max())
-    table = np.arange(65536) / 257 if low == high else (np.arange(65536) - low) * (255 / (high - low))
+    levels = np.arange(65536)
+    table = levels / 257 if low == high else (levels - low) * 255 / (high - low)
     return np.clip(np.round(table), 0, 255).astype(np.uint8)[values]
