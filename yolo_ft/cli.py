@@ -95,13 +95,31 @@ def _add_val(commands_parser: argparse._SubParsersAction) -> None:
 
 
 def _add_predict(commands_parser: argparse._SubParsersAction) -> None:
-    parser = commands_parser.add_parser("predict", help="detect objects in images, and draw them")
+    parser = commands_parser.add_parser(
+        "predict",
+        help="detect objects in images, and draw them",
+        description="Detect objects in images, and draw them into PROJECT/NAME. To label by hand from there: with "
+        "--save-labels, run 'yolo-ft data convert PROJECT/NAME --images SOURCE --to coco --out NEW' and upload "
+        "NEW/annotations/instances_train.json to CVAT (format COCO 1.0) on a task with the same images; for Label "
+        "Studio put the images into PROJECT/NAME/images and run 'label-studio-converter import yolo -i PROJECT/NAME'.",
+    )
     parser.set_defaults(command=commands.predict)
     parser.add_argument("source", nargs="+", help="image files, or folders of images")
     parser.add_argument("--weights", help="checkpoint or official name (default: the packaged one)")
     parser.add_argument("--conf", type=float, default=SUPPRESS, help="smallest score shown")
     parser.add_argument("--iou", type=float, default=SUPPRESS, help="overlap above which the weaker box is dropped")
     parser.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)
+    parser.add_argument(
+        "--tile", type=int, default=SUPPRESS, metavar="PX", help="look at large images in tiles of PX x PX pixels"
+    )
+    parser.add_argument(
+        "--overlap", type=float, default=SUPPRESS, metavar="SHARE", help="of a tile's side, with --tile (default: 0.2)"
+    )
+    parser.add_argument(
+        "--save-labels",
+        action="store_true",
+        help="also write labels/*.txt (YOLO, 5 columns, scores of at least --conf, default 0.25) and classes.txt",
+    )
     parser.add_argument("--project", default="runs", metavar="DIR")
     parser.add_argument("--name", default="predict", help="images land in PROJECT/NAME")
 

@@ -18,20 +18,18 @@ class ImageIndex:
         self._stems: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path | None:
-        """The image that `name` means: a path below one of the folders, its file name, or either without suffix.
+        """The image that `name` means: a path whose end lies below one of the folders, with its suffix or without.
 
         Steps up, drives and web addresses in front are ignored, as in exports of tools that ran elsewhere. None where
         no image fits, or several do equally well.
         """
-        wanted = _relative(name)
-        for choice in (wanted, PurePosixPath(wanted.name), PurePosixPath(unquote(wanted.name))):
+        tails = _tails(name)
+        for tail in [*tails, *(PurePosixPath(unquote(tail.name)) for tail in tails[-1:])]:
             for folder in self.folders:
-                if choice.name and (folder / choice).is_file() and choice.suffix.lower() in SUFFIXES:
-                    return folder / choice
-        stems = [wanted, PurePosixPath(wanted.name)]
-        if wanted.suffix.lower() in SUFFIXES:
-            stems += [stem.with_suffix("") for stem in stems]
-        for stem in stems:
+                if (folder / tail).is_file() and tail.suffix.lower() in SUFFIXES:
+                    return folder / tail
+        for tail in tails:
+            stem = tail.with_suffix("") if tail.suffix.lower() in SUFFIXES else tail
             for folder in self.folders:
                 found = self._table(folder).get(stem.as_posix(), [])
                 if len(found) == 1:
@@ -60,8 +58,8 @@ class ImageIndex:
         return self._stems[folder]
 
 
-def _relative(name: str) -> PurePosixPath:
-    """The path in an annotation as one below a folder: `C:\\a\\..\\b.jpg` -> a/b.jpg."""
+def _tails(name: str) -> list[PurePosixPath]:
+    """The path in an annotation, then without its first folder, and so on: `C:\\a\\b.jpg` -> a/b.jpg, b.jpg."""
     text = name.rpartition("?d=")[2].replace("\\", "/")  # Label Studio's addresses of local files end in ?d=PATH
     parts = [part for part in PurePosixPath(text).parts if part not in ("..", "/", "//") and not part.endswith(":")]
-    return PurePosixPath(*parts)
+    return [PurePosixPath(*parts[i:]) for i in range(len(parts))]

@@ -157,17 +157,18 @@ def merge_tiles(tiles: Sequence[Tile], found: Sequence[Detections], iou: float =
     scores = np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)])
     labels = np.concatenate([np.zeros(0, np.int64), *(each.labels for each in found)])
     cut = np.concatenate([np.zeros(0, bool), *(t.seams(f.boxes) for t, f in zip(tiles, found, strict=True))])
-    area, kept = _area(boxes), []
-    for i in np.lexsort((-scores, -area * cut, cut)):  # whole boxes by score, then cut ones by size
-        rivals = np.array([k for k in kept if labels[k] == labels[i]], int)
-        corners = np.concatenate(
-            [np.maximum(boxes[rivals, :2], boxes[i, :2]), np.minimum(boxes[rivals, 2:], boxes[i, 2:])], 1
-        )
-        shared = _area(corners)
-        doubled = shared > iou * (area[rivals] + area[i] - shared)
-        part = cut[i] & (shared >= PART * area[i])
-        if not (doubled | part).any():
-            kept.append(i)
+    area, alive, kept = _area(boxes), np.ones(len(boxes), bool), []
+    order = np.lexsort((-scores, -area * cut, cut))  # whole boxes by score, then cut ones by size
+    for position, i in enumerate(order):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        rest = order[position + 1 :]
+        corners = [np.maximum(boxes[rest, :2], boxes[i, :2]), np.minimum(boxes[rest, 2:], boxes[i, 2:])]
+        shared = _area(np.concatenate(corners, 1))
+        doubled = shared > iou * (area[rest] + area[i] - shared)
+        part = cut[rest] & (shared >= PART * area[rest])
+        alive[rest[(labels[rest] == labels[i]) & (doubled | part)]] = False
     merged = Detections(boxes[kept], scores[kept], labels[kept])
     return merged.keep(np.argsort(-merged.scores, kind="stable"))
 

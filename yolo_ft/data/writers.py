@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from yolo_ft.core.boxes import xyxy_to_cxcywh
+from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.records import CROWD, DIFFICULT, SPLITS, TRUNCATED, Record
 
 Splits = Mapping[str, Sequence[Record]]
@@ -46,6 +47,21 @@ def yolo_rows(record: Record) -> str:
     boxes = xyxy_to_cxcywh(record.target.boxes.astype(float)) / [width, height, width, height]
     rows = zip(record.target.labels.tolist(), boxes.tolist(), strict=True)
     return "".join(f"{label} {' '.join(f'{value:.6f}' for value in box)}\n" for label, box in rows)
+
+
+def write_predictions(
+    folder: Path, image: Path, size: tuple[int, int], found: Detections, names: dict[int, str]
+) -> None:
+    """What was found in one image as a label file in `folder`/labels, and `classes.txt`: Label Studio's layout.
+
+    `image`: the image's path below its own folder, which the label file takes over; `size`: its (height, width).
+    Scores are left out, so that the files are labels like any other.
+    """
+    label = (folder / "labels" / image).with_suffix(".txt")
+    label.parent.mkdir(parents=True, exist_ok=True)
+    marks = (frozenset(),) * len(found)
+    _write(label, yolo_rows(Record(image.as_posix(), image, size, Target(found.boxes, found.labels), marks)))
+    _write(folder / "classes.txt", "".join(f"{name}\n" for name in names.values()))
 
 
 def write_voc(folder: Path, names: dict[int, str], splits: Splits) -> None:
