@@ -118,7 +118,7 @@ def coco_files(folder: Path) -> list[Path]:
 
 def split_of(file: Path) -> str:
     """The split that the name of a COCO file or of its folder tells: `instances_val2017.json` is val; else train."""
-    words = [word for name in (file.stem, file.parent.name) for word in re.findall("[a-z]+", name.lower())]
+    words = [file.parent.name.lower(), *re.findall("[a-z]+", file.stem.lower())]
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "train")
 
 

@@ -20,6 +20,7 @@ from yolo_ft.data.labels import label_path, read_labels
 from yolo_ft.data.records import SPLITS, Reader, Record, key
 
 UNREAD_SUFFIXES = frozenset(".avif .gif .heic .heif .jp2 .jxl .svg".split())  # never passed over silently
+ELSEWHERE = "if the images lie elsewhere, pass images=FOLDER (--images FOLDER)"
 CVAT_FOLDER = "data/"  # what the lists in CVAT's exports put before every path, though no such folder is exported
 UNTELLING = ("data", "obj", "classes")  # names of files that say nothing about the data set
 
@@ -139,7 +140,9 @@ def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
         else:
             images += _read_list(place, spec.root)
     if not images:
-        raise UserError(f"{spec.path}: '{split}: {', '.join(spec.splits[split])}' holds no image: check the path.")
+        raise UserError(
+            f"{spec.path}: '{split}: {', '.join(spec.splits[split])}' holds no image: check the path, or {ELSEWHERE}."
+        )
     seen: set[Path] = set()
     unique = []
     for image in images:
@@ -160,7 +163,7 @@ def _find(spec: DataSpec, split: str, entry: str) -> Path:
         return spec.root / bare
     raise UserError(
         f"{spec.path}: '{split}: {entry}' does not exist (looked for {spec.root / entry}): correct 'path:' or "
-        f"'{split}:'. A 'download:' script in the file is never run here."
+        f"'{split}:', or {ELSEWHERE}. A 'download:' script in the file is never run here."
     )
 
 
