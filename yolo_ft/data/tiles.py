@@ -147,16 +147,17 @@ def tile(
 def merge_tiles(tiles: Sequence[Tile], found: Sequence[Detections], iou: float = 0.45) -> Detections:
     """Detections in tiles of one image -> detections in the image, each object once, best first.
 
-    `found`: per tile, boxes xyxy in pixels of the tile. A box that ends at an inner edge of its tile is a part of an
-    object if at least half of it lies in a box of the same class that was seen better; the part goes. Of what is left,
-    boxes of one class that overlap by more than `iou` suppress each other. An object larger than the overlap of the
-    tiles is whole in none of them and can stay in parts.
+    `found`: per tile, boxes xyxy in pixels of the tile. What one tile found stays as it is; between tiles, boxes of
+    one class that overlap by more than `iou` are the same object, and the better score stays. A box that ends at an
+    inner edge of its tile is a part of an object if at least half of it lies in a box that another tile saw better; the
+    part goes. An object larger than the overlap of the tiles is whole in none of them and can stay in parts.
     """
     offsets = [np.array([tile.left, tile.top] * 2, np.float32) for tile in tiles]
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(f.boxes + o for f, o in zip(found, offsets, strict=True))])
     scores = np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)])
     labels = np.concatenate([np.zeros(0, np.int64), *(each.labels for each in found)])
     cut = np.concatenate([np.zeros(0, bool), *(t.seams(f.boxes) for t, f in zip(tiles, found, strict=True))])
+    owners = np.repeat(np.arange(len(tiles)), [len(each) for each in found])
     area, alive, kept = _area(boxes), np.ones(len(boxes), bool), []
     order = np.lexsort((-scores, -area * cut, cut))  # whole boxes by score, then cut ones by size
     for position, i in enumerate(order):
@@ -168,7 +169,8 @@ def merge_tiles(tiles: Sequence[Tile], found: Sequence[Detections], iou: float =
         shared = _area(np.concatenate(corners, 1))
         doubled = shared > iou * (area[rest] + area[i] - shared)
         part = cut[rest] & (shared >= PART * area[rest])
-        alive[rest[(labels[rest] == labels[i]) & (doubled | part)]] = False
+        same = (labels[rest] == labels[i]) & (owners[rest] != owners[i])
+        alive[rest[same & (doubled | part)]] = False
     merged = Detections(boxes[kept], scores[kept], labels[kept])
     return merged.keep(np.argsort(-merged.scores, kind="stable"))
 
