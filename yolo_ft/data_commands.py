@@ -21,6 +21,6 @@ def convert(data: str, to: str, out: str, images: str | None, origin: int) -> No
 
 def tile(data: str, out: str, size: int, overlap: float, min_visible: float, images: str | None, origin: int) -> None:
     """Cut the images of a data set into tiles with their boxes, as a YOLO folder, and print what became of them."""
-    from yolo_ft.data.tiles import tile as tile_data
+    from yolo_ft.data.tiling import tile as tile_data
 
     print(tile_data(data, out, size, overlap, min_visible, images, origin))

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.dataset import DRAWN, Dataset, load_splits
+from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import new_folder
 from yolo_ft.data.health import DROPPED, HealthReport
 from yolo_ft.data.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
-from yolo_ft.data.scan import open_source, scan, threads
+from yolo_ft.data.scan import threads
+from yolo_ft.data.whole_set import file_names, read_records, source_folder
 from yolo_ft.data.writers import FORMATS, Format
 
 LOSSES = {
@@ -88,35 +87,6 @@ def convert(
     return report
 
 
-def read_records(
-    data: str | Path | Dataset, images: str | Path | None = None, origin: int = 1
-) -> tuple[dict[int, str], dict[str, list[Record]], dict[str, HealthReport]]:
-    """({class index: name}, {split: records}, {split: findings}) of a data set; `UserError` when no image is left."""
-    drawn = isinstance(data, Dataset) or str(data) in DRAWN
-    if drawn:
-        found = load_splits(data, images, origin)
-        splits = {split: _of_dataset(dataset) for split, dataset in found.items()}
-    else:
-        source = open_source(data, images, origin)
-        found = {split: scan(source, split) for split in source.splits}
-        splits = {split: each.records for split, each in found.items()}
-    health = {split: each.health for split, each in found.items()}
-    if not any(splits.values()):
-        summaries = " ".join(report.summary(2) for report in health.values())
-        raise UserError(f"There is no image to work on; if they lie elsewhere, pass images=FOLDER. {summaries}")
-    return next(iter(found.values())).names, splits, health
-
-
-def _of_dataset(dataset: Dataset) -> list[Record]:
-    """The images of a `Dataset`, which holds no marks."""
-    records = []
-    for i in range(len(dataset)):
-        target, image = dataset.target(i), dataset.path(i)
-        marks = (frozenset(),) * len(target)
-        records.append(Record(dataset.keys[i], image or dataset.image(i), dataset.size(i), target, marks))
-    return records
-
-
 def _copied(
     folder: Path, target: Format, splits: dict[str, list[Record]], report: Conversion
 ) -> dict[str, list[Record]]:
@@ -156,26 +126,3 @@ def _copy(image: Path | np.ndarray, place: Path) -> None:
         shutil.copyfile(image, place)
     else:
         Image.fromarray(image).save(place)
-
-
-def file_names(records: Iterable[Record]) -> dict[int, str]:
-    """A file name for each record whose stem no other has, upper and lower case alike, so that labels find images.
-
-    The second image of a name gets those of its folders in front, as drawn images always do.
-    """
-    names: dict[int, str] = {}
-    taken: set[str] = set()
-    for record in records:
-        drawn = isinstance(record.image, np.ndarray)
-        long = "_".join(PurePath(record.key if drawn else PurePath(record.key).with_suffix("")).parts[-3:])
-        stem, suffix = (long, ".png") if drawn else (record.image.stem, record.image.suffix)
-        choices = chain([stem, long], (f"{long}_{number}" for number in count(2)))
-        unique = next(choice for choice in choices if choice.casefold() not in taken)
-        taken.add(unique.casefold())
-        names[id(record)] = unique + suffix
-    return names
-
-
-def source_folder(data: str | Path | Dataset) -> Path | None:
-    path = None if isinstance(data, Dataset) else Path(data).expanduser()
-    return path if path is None or path.is_dir() else path.parent if path.is_file() else None
