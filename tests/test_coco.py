@@ -47,7 +47,7 @@ def test_classes_follow_the_ids_whatever_their_gaps(tmp_path):
         ({"bbox": [5, 5, 9]}, DROPPED, "no 'bbox' of four numbers"),
         ({"bbox": None}, DROPPED, "no 'bbox' of four numbers"),
         ({"bbox": [200, 5, 9, 9]}, ROW_REMOVED, "lies outside"),
-        ({"bbox": [1, 1, 9, 9], "iscrowd": 1}, ROW_REMOVED, "a crowd region"),
+        ({"bbox": [1, 1, 9, 9], "iscrowd": 1}, IGNORED, "a crowd region"),
         ({"bbox": [1, 1, 9, 9], "category_id": 5}, DROPPED, "category 5 is not in the file's list"),
         ({"bbox": [1, 1, 9, 9], "image_id": "7"}, ROW_REMOVED, "1 boxes belong to image '7'"),
     ],
@@ -79,7 +79,7 @@ def test_a_crowd_region_is_no_object_and_an_outline_without_box_is_one(tmp_path)
         ]
     }
     dataset = load_splits(one_file(tmp_path, [], **more))["train"]
-    assert boxes_of(dataset) == [("x", 10, 1, 30, 40)] and reasons(dataset) == {ROW_REMOVED: 1}
+    assert boxes_of(dataset) == [("x", 10, 1, 30, 40)] and reasons(dataset) == {IGNORED: 1}
 
 
 def test_only_a_parent_without_boxes_is_left_out_of_the_classes(tmp_path):

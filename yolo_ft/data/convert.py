@@ -14,14 +14,14 @@ from PIL import Image
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import new_folder
-from yolo_ft.data.health import DROPPED, HealthReport
+from yolo_ft.data.health import HealthReport
 from yolo_ft.data.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
 from yolo_ft.data.scan import threads
-from yolo_ft.data.whole_set import file_names, read_records, source_folder
+from yolo_ft.data.whole_set import file_names, left_out, read_records, source_folder
 from yolo_ft.data.writers import FORMATS, Format
 
 LOSSES = {
-    CROWD: "crowd regions left out, boxes and all: {format} would make single objects of them",
+    CROWD: "crowd regions are left out: {format} would make single objects of them",
     DIFFICULT: "boxes lose the mark 'difficult'",
     TRUNCATED: "boxes lose the mark 'truncated'",
     POLYGON: "outlines (polygons or masks) become the boxes around them",
@@ -48,16 +48,7 @@ class Conversion:
         lines = [f"{self.out} ({self.format}): {'; '.join(parts)}"]
         lines += [f"  {number} {LOSSES[mark].format(format=self.format)}" for mark, number in self.lost.items()]
         lines += [f"  {len(self.renamed)} images got another name, as two had the same"] if self.renamed else []
-        lines += [f"  left out, {split}: {issue}" for split, issue in self._left_out()]
-        return "\n".join(lines)
-
-    def _left_out(self) -> list[tuple[str, object]]:
-        return [
-            (split, issue)
-            for split, report in self.health.items()
-            for issue in report.issues
-            if issue.action in (DROPPED, "row removed") and "(iscrowd)" not in issue.reason
-        ]
+        return "\n".join([*lines, *left_out(self.health)])
 
 
 def convert(

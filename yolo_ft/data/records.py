@@ -127,7 +127,7 @@ def check_annotations(
         kept.append(Annotation(each.place, each.label, box, each.marks))
         if CROWD in each.marks:
             reason = f"{each.place}: a crowd region (iscrowd) holds many objects and is no box to learn"
-            issues.append(Issue(file, None, reason, ROW_REMOVED))
+            issues.append(Issue(file, None, reason, IGNORED))
     if any(issue.action == DROPPED for issue in issues):
         return None, issues
     if not annotations:

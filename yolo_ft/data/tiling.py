@@ -19,13 +19,16 @@ from yolo_ft.data.images import read_image
 from yolo_ft.data.records import Record
 from yolo_ft.data.scan import threads
 from yolo_ft.data.tiles import Tile, tile_grid
-from yolo_ft.data.whole_set import file_names, read_records, source_folder
+from yolo_ft.data.whole_set import file_names, left_out, read_records, source_folder
 from yolo_ft.data.writers import write_yolo
 
 
 @dataclass
 class Tiling:
-    """What `tile` did. `images`, `tiles`, `boxes`: per split. `cut`: boxes kept in part; `dropped`: parts left out."""
+    """What `tile` did. `images`, `tiles`, `boxes`: per split. `cut`: boxes kept in part; `dropped`: parts left out.
+
+    `unseen`: objects that no tile shows enough of. `health`: the findings per split.
+    """
 
     out: Path
     images: dict[str, int] = field(default_factory=dict)
@@ -45,7 +48,7 @@ class Tiling:
         text += "were too small to keep"
         if self.unseen:
             text += f"\n  {self.unseen} objects are in no tile: make --overlap larger than the objects"
-        return text
+        return "\n".join([text, *left_out(self.health)])
 
 
 def tile(
@@ -76,15 +79,17 @@ def tile(
         for split, records in splits.items():
             place = folder / "images" / split
             place.mkdir(parents=True)
+            grids = [tile_grid(*record.size, size, overlap) for record in records]
             with ThreadPoolExecutor(threads()) as pool:
                 jobs = [
-                    pool.submit(_cut_image, r, tile_grid(*r.size, size, overlap), place, stems[id(r)]) for r in records
+                    pool.submit(_write, r, grid, place, stems[id(r)]) for r, grid in zip(records, grids, strict=True)
                 ]
-                cuts = [job.result() for job in jobs]
-            written[split] = [_labelled(each, min_visible, report) for tiles in cuts for each in tiles]
-            report.unseen += sum(_unseen(tiles, min_visible) for tiles in cuts)
-            for record, tiles in zip(records, cuts, strict=True):
-                table += [(split, path.name, record.key, t.left, t.top, t.right, t.bottom) for path, t, _ in tiles]
+                files = [job.result() for job in jobs]
+            written[split] = []
+            for record, grid, paths in zip(records, grids, files, strict=True):
+                written[split] += _labelled(record, grid, paths, min_visible, report)
+                places = [(each.left, each.top, each.right, each.bottom) for each in grid]
+                table += [(split, path.name, record.key, *at) for path, at in zip(paths, places, strict=True)]
             report.images[split], report.tiles[split] = len(records), len(written[split])
             report.boxes[split] = sum(len(record.target) for record in written[split])
         write_yolo(folder, names, written)
@@ -93,35 +98,27 @@ def tile(
     return report
 
 
-Cut = tuple[Path, Tile, Record]
-
-
-def _cut_image(record: Record, tiles: list[Tile], place: Path, stem: str) -> list[Cut]:
-    """Write the tiles of one image; (file, tile, record of the whole image) of each."""
+def _write(record: Record, grid: list[Tile], place: Path, stem: str) -> list[Path]:
+    """Write the tiles of one image; their files."""
     pixels = read_image(record.image) if isinstance(record.image, Path) else record.image
-    written = []
-    for each in tiles:
-        path = place / f"{stem}__x{each.left}_y{each.top}.png"
+    paths = [place / f"{stem}__x{each.left}_y{each.top}.png" for each in grid]
+    for each, path in zip(grid, paths, strict=True):
         Image.fromarray(np.ascontiguousarray(each.cut(pixels))).save(path, compress_level=1)
-        written.append((path, each, record))
-    return written
+    return paths
 
 
-def _labelled(cut: Cut, min_visible: float, report: Tiling) -> Record:
-    """The record of one tile; what is cut and what is dropped is counted in `report`."""
-    path, each, record = cut
-    objects = record.objects()
-    boxes, share = each.visible(objects.boxes)
-    kept = share >= min_visible
-    report.cut += int((kept & (share < 1)).sum())
-    report.dropped += int(((share > 0) & ~kept).sum())
-    target = Target(boxes[kept], objects.labels[kept])
-    size = (each.bottom - each.top, each.right - each.left)
-    return Record(path.name, path, size, target, (frozenset(),) * len(target))
-
-
-def _unseen(tiles: list[Cut], min_visible: float) -> int:
-    """How many objects of one image have a box in none of its tiles."""
-    objects = tiles[0][2].objects()
-    best = np.max([each.visible(objects.boxes)[1] for _, each, _ in tiles], axis=0)
-    return int((best < min_visible).sum())
+def _labelled(record: Record, grid: list[Tile], paths: list[Path], min_visible: float, report: Tiling) -> list[Record]:
+    """The records of an image's tiles; what is cut, dropped or in no tile is counted in `report`."""
+    objects, tiles = record.objects(), []
+    seen = np.zeros(len(objects), bool)
+    for each, path in zip(grid, paths, strict=True):
+        boxes, share = each.visible(objects.boxes)
+        kept = share >= min_visible
+        seen |= kept
+        report.cut += int((kept & (share < 1)).sum())
+        report.dropped += int(((share > 0) & ~kept).sum())
+        target = Target(boxes[kept], objects.labels[kept])
+        size = (each.bottom - each.top, each.right - each.left)
+        tiles.append(Record(path.name, path, size, target, (frozenset(),) * len(target)))
+    report.unseen += int((~seen).sum())
+    return tiles

@@ -10,7 +10,7 @@ import numpy as np
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import DRAWN, Dataset, load_splits
-from yolo_ft.data.health import HealthReport
+from yolo_ft.data.health import DROPPED, ROW_REMOVED, HealthReport
 from yolo_ft.data.records import Record
 from yolo_ft.data.scan import open_source, scan
 
@@ -42,6 +42,12 @@ def _of_dataset(dataset: Dataset) -> list[Record]:
         marks = (frozenset(),) * len(target)
         records.append(Record(dataset.keys[i], image or dataset.image(i), dataset.size(i), target, marks))
     return records
+
+
+def left_out(health: dict[str, HealthReport]) -> list[str]:
+    """One line per image or box that the health rules took away, with its split, for a report."""
+    issues = [(split, issue) for split, report in health.items() for issue in report.issues]
+    return [f"  left out, {split}: {issue}" for split, issue in issues if issue.action in (DROPPED, ROW_REMOVED)]
 
 
 def file_names(records: Iterable[Record]) -> dict[int, str]:
