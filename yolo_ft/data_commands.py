@@ -76,3 +76,17 @@ def _require_new(folder: str) -> None:
     path = Path(folder)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} is not empty: give a new folder, so that nothing in it is replaced.")
+
+
+def convert(data: str, to: str, out: str, images: str | None, origin: int) -> None:
+    """Write a data set in another format into a new folder, and print what the format cannot hold."""
+    from yolo_ft.data.convert import convert as convert_data
+
+    print(convert_data(data, out, to, images, origin))
+
+
+def tile(data: str, out: str, size: int, overlap: float, min_visible: float, images: str | None, origin: int) -> None:
+    """Cut the images of a data set into tiles with their boxes, as a YOLO folder, and print what became of them."""
+    from yolo_ft.data.tiling import tile as tile_data
+
+    print(tile_data(data, out, size, overlap, min_visible, images, origin))
