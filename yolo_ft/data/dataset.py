@@ -149,7 +149,7 @@ def load_dataset(
     """The images and boxes of one split, checked.
 
     `data`: the path of a `data.yaml`, of a COCO file, or of a folder in YOLO, Pascal VOC or COCO format, also as CVAT,
-    Label Studio and Roboflow export it; the name of a public set such as "coco8" (`yolo-ft data list`), downloaded once;
+    Label Studio and Roboflow export it; the name of a public set such as "coco8" (`yolo-ft data list`), fetched once;
     or a drawn set that needs no files: "cells", "cells:field-lab" (another laboratory, see `CellsDomain`), "defects". A
     `Dataset` passes through.
     `images`: the folder of the images where they do not lie with the annotations. `origin`: the number of the first

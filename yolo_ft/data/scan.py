@@ -48,8 +48,8 @@ def open_source(data: str | Path, images: str | Path | None = None, origin: int 
     text = str(data)
     if path.parent == Path() and path.suffix in ("", *YAMLS):
         raise UserError(
-            f"{path.stem or text} is not on this machine and no public set of `yolo-ft data list`: pass the path of its "
-            "data.yaml; offline you can use data='cells'."
+            f"{path.stem or text} is not on this machine and none of the sets of `yolo-ft data list`: pass the path of "
+            "its data.yaml; offline you can use data='cells'."
         )
     raise UserError(f"{text} does not exist (from {Path.cwd()}): pass the path of a data.yaml, or data='cells'.")
 
