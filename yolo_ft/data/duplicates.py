@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.images import read_image
+from yolo_ft.data.images import ImageError, read_image
 
 SAME_FILE, SAME_PIXELS, NEAR_COPY, LOOK_ALIKE = "same file", "same pixels", "near copy", "look-alike"
 COARSE_SIDE, COARSE_WINDOW, COARSE_ALIKE = 32, 7, 0.90
@@ -80,17 +80,18 @@ def clusters(pairs: Sequence[Pair]) -> list[list[int]]:
     return list(found.values())
 
 
-def find_pairs(images: Sequence[Path | np.ndarray]) -> list[Pair]:
+def find_pairs(images: Sequence[Path | np.ndarray], broken: dict[int, str] | None = None) -> list[Pair]:
     """Every pair of pictures (files, or uint8 (h, w, 3) arrays) that are copies or look alike, the surest first.
 
     Of more than `NEIGHBOURS` look-alikes of one picture the nearest are kept; further copies of one file are paired
-    with the first one only. Raises `ImageError` for a broken file.
+    with the first one only. A file that cannot be decoded is put into `broken` as {position: reason}; without it,
+    `ImageError` is raised.
     """
     pairs = _same_files(images)
     copies = {pair.second for pair in pairs}
     kept = [i for i in range(len(images)) if i not in copies]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        coarse = np.array(list(pool.map(lambda i: _thumbnail(images[i], COARSE_SIDE), kept)))
+        coarse = np.array(list(pool.map(lambda i: _coarse(images, i, broken), kept)))
         found = [(kept[a], kept[b]) for a, b in _alike(coarse)]
         wanted = sorted({i for pair in found for i in pair})
         fine = dict(zip(wanted, pool.map(lambda i: _thumbnail(images[i], FINE_SIDE), wanted), strict=True))
@@ -113,6 +114,17 @@ def _same_files(images: Sequence[Path | np.ndarray]) -> list[Pair]:
             if original != i:
                 pairs.append(Pair(original, i, SAME_FILE, 1.0))
     return pairs
+
+
+def _coarse(images: Sequence[Path | np.ndarray], index: int, broken: dict[int, str] | None) -> np.ndarray:
+    """The thumbnail by which all pictures are compared; an empty one, which is like nothing, for a broken file."""
+    try:
+        return _thumbnail(images[index], COARSE_SIDE)
+    except ImageError as error:
+        if broken is None:
+            raise
+        broken[index] = error.reason
+        return np.zeros((COARSE_SIDE, COARSE_SIDE), np.uint8)
 
 
 def _thumbnail(image: Path | np.ndarray, side: int) -> np.ndarray:
