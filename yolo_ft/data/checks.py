@@ -22,7 +22,7 @@ from yolo_ft.data.findings import CheckReport, Finding
 from yolo_ft.data.formats import label_path
 from yolo_ft.data.groups import name_group
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
-from yolo_ft.data.images import SUFFIXES, read_image
+from yolo_ft.data.images import read_image
 
 RARE_OBJECTS = 10  # in train
 SIZE_RATIO = 2  # between the long sides of the largest and the smallest image
@@ -61,7 +61,7 @@ def _scan_findings(splits: Splits) -> Iterator[Finding]:
             background = kinds.NO_LABELS if issue.reason.startswith("no label file") else kinds.BACKGROUND_IMAGES
             kind = background if issue.action == BACKGROUND else by_action[issue.action]
             yield Finding(kind, split, issue.file, issue.reason, issue.line)
-        if not dataset.health.objects:
+        if not any(len(dataset.target(i)) for i in range(len(dataset))):
             yield Finding(kinds.EMPTY_SPLIT, split, "all images", f"none of {len(dataset)} images has an object")
 
 
@@ -181,8 +181,10 @@ def _twin_names(names: dict[int, str]) -> Iterator[tuple[int, int]]:
         word = re.sub(r"[\s_-]+", "", name.casefold())
         singular = {re.sub(ending, to, word) for ending, to in (("ies$", "y"), ("es$", ""), ("s$", ""))} | {word}
         plural = {f"{word}s", f"{word}es", re.sub("y$", "ies", word)}
-        if twin := next((seen[form] for form in sorted(singular | plural) if form in seen), None):
-            yield twin, index
+        for form in sorted(singular | plural):
+            if form in seen:
+                yield seen[form], index
+                break
         seen.setdefault(word, index)
 
 
@@ -198,7 +200,7 @@ def _orphans(splits: Splits) -> Iterator[Finding]:
     for folder, image_folders in folders.items():
         if not folder.is_dir():
             continue
-        known = {file.stem for place in image_folders for file in place.iterdir() if file.suffix.lower() in SUFFIXES}
+        known = {file.stem for place in image_folders for file in place.iterdir() if file.suffix.lower() != ".txt"}
         for file in sorted(folder.glob("*.txt")):
             if file.stem not in known and file.stem.lower() not in NOT_LABELS:
                 name = f"{folder.name}/{file.name}"

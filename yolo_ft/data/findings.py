@@ -138,6 +138,13 @@ class CheckReport:
         """How many findings cost accuracy or its measurement for certain."""
         return sum(finding.kind.level == ERROR for finding in self.findings)
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """{split: (images, objects)} of what can be used."""
+        return {
+            split: (len(dataset), sum(len(dataset.target(i)) for i in range(len(dataset))))
+            for split, dataset in self.splits.items()
+        }
+
     def of(self, kind: Kind) -> list[Finding]:
         """The findings of one kind."""
         return [finding for finding in self.findings if finding.kind is kind]
@@ -194,14 +201,13 @@ class CheckReport:
         for finding in self.findings:
             case = {name: value for name, value in asdict(finding).items() if name not in ("kind", "place", "twin")}
             cases.append({"kind": finding.kind.name, "level": finding.kind.level, **case})
-        health = {split: dataset.health for split, dataset in self.splits.items()}
-        splits = {split: {"images": each.images, "objects": each.objects} for split, each in health.items()}
+        splits = {split: {"images": images, "objects": objects} for split, (images, objects) in self.counts().items()}
         kinds = [{**asdict(kind), "found": len(found)} for kind, found in self.found()]
         return {"name": self.name, "imgsz": self.imgsz, "splits": splits, "kinds": kinds, "findings": cases}
 
     def _opening(self) -> str:
-        health = {split: dataset.health for split, dataset in self.splits.items()}
-        splits = "; ".join(f"{split} {each.images} images, {each.objects} objects" for split, each in health.items())
+        counts = self.counts().items()
+        splits = "; ".join(f"{split} {images} images, {objects} objects" for split, (images, objects) in counts)
         return f"{self.name}: {splits}."
 
     def _row(self, kind: Kind, cases: list[Finding]) -> tuple[str, str, str]:
