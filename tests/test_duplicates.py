@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 
 import numpy as np
@@ -24,6 +25,7 @@ from yolo_ft.data.duplicates import (
     local_mean,
     near_duplicates,
 )
+from yolo_ft.data.images import read_image
 
 
 def scene(seed: int = 0, size: tuple[int, int] = (240, 320)) -> np.ndarray:
@@ -129,3 +131,44 @@ def test_local_mean_by_hand_and_detail_as_correlation():
     one, other = detail(pictures, 5)
     raw = [(x - local_mean(x[None], 5)[0]).ravel() for x in pictures.astype(np.float32)]
     assert one @ other == pytest.approx(np.corrcoef(*raw)[0, 1], abs=1e-5)
+
+
+def rate(files, change) -> float:
+    """The share of pictures whose changed copy is told as a near copy, looked for among all the others."""
+    originals = [read_image(file, at_least=640) for file in files]
+    copies = [change(image) for image in originals]
+    found = {(a, b) for a, b, kind in kinds(originals + copies) if kind in (NEAR_COPY, SAME_PIXELS)}
+    return np.mean([(i, i + len(files)) in found for i in range(len(files))])
+
+
+@pytest.mark.parametrize("name", ["bccd", "mask", "deeppcb", "coco_mini"])
+def test_changed_photographs_are_found(real_data, name):
+    """Measured on 100 images of each set: every one of the six changes is found in every set."""
+    files = sorted((real_data / name / "images").iterdir())[::37][:8]
+    assert {change: rate(files, CHANGES[change]) for change in ("half size", "stretched", "brighter")} == {
+        "half size": 1,
+        "stretched": 1,
+        "brighter": 1,
+    }
+
+
+def test_what_looks_alike_by_nature_is_no_copy(real_data):
+    """Blood smears and printed boards: no pair is a copy; one field photographed twice looks alike, as it should."""
+    smears = sorted((real_data / "bccd" / "images").iterdir())
+    pairs = find_pairs(smears)
+    assert [(pair.kind, smears[pair.first].stem, smears[pair.second].stem) for pair in pairs] == [
+        (LOOK_ALIKE, "BloodImage_00037", "BloodImage_00038")
+    ]
+    boards = find_pairs(sorted((real_data / "deeppcb" / "images").iterdir()))
+    assert {pair.kind for pair in boards} == {LOOK_ALIKE} and len(boards) == 3
+
+
+def test_the_faces_hold_copies_under_other_names(real_data):
+    faces = sorted((real_data / "mask" / "images").iterdir())
+    numbers = {
+        frozenset(re.search(r"ksss(\d+)_", faces[i].name)[1] for i in (pair.first, pair.second)): pair.kind
+        for pair in find_pairs(faces)
+    }
+    near = ["156 545", "514 680", "451 61", "662 839", "665 704", "435 554", "354 74", "327 699"]
+    assert {pair for pair, kind in numbers.items() if kind == NEAR_COPY} == {frozenset(p.split()) for p in near}
+    assert len(numbers) == 10  # and two look-alikes: the same people once more
