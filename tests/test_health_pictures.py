@@ -54,7 +54,7 @@ def test_a_sheet_shows_each_image_once_with_its_boxes_and_their_surroundings(rep
     assert len(rectangles(first)) == 4  # three labels, and the one in question again, dashed
     assert [patch.get_linestyle() for patch in rectangles(first)] == ["solid", "solid", "solid", "--"]
     (x1, x2), (y2, y1) = first.get_xlim(), first.get_ylim()
-    assert x2 - x1 < 100 and x1 <= 89 and x2 == 100 and y1 <= 51 and y2 == 60
+    assert (x1, y1, x2, y2) == (40, 0, 100, 60)  # 64 pixels or the shorter side, moved into the image
     assert first.get_title(loc="left").startswith("train: 0.png\ndog is 2.0 x 6.0")
 
 

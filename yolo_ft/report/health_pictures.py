@@ -51,7 +51,11 @@ def contact_sheet(report: CheckReport, kind: Kind) -> Figure:
     Two images that belong together stand side by side. Where the boxes in question are small, only their surroundings
     are shown. An image appears once, with its first finding.
     """
-    cases = list({case.place: case for case in reversed(report.of(kind)) if case.place}.values())[::-1]
+    first: dict[Place, Finding] = {}
+    for case in report.of(kind):
+        if case.place:
+            first.setdefault(case.place, case)
+    cases = list(first.values())
     tiles: list[Tile] = []
     for case in cases[: TILES // 2 if cases[0].twin else TILES]:
         tiles += _tiles(report, case)
@@ -62,7 +66,7 @@ def contact_sheet(report: CheckReport, kind: Kind) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-        ax.set_anchor("N")
+        ax.set_anchor("NW")
     for ax, (place, boxes, text) in zip(axes.flat, tiles, strict=False):
         _draw(ax, report, place, boxes)
         ax.set_title(text, fontsize=FONT, loc="left")
@@ -119,7 +123,9 @@ def _view(boxes: np.ndarray, width: int, height: int) -> tuple[float, float, flo
         return 0, 0, width, height
     (x1, y1), (x2, y2) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     side = max(CONTEXT * max(x2 - x1, y2 - y1), NEAREST)
-    if side >= max(width, height):
+    if side >= max(width, height) or max(x2 - x1, y2 - y1) > min(width, height):
         return min(x1, 0), min(y1, 0), max(x2, width), max(y2, height)
-    x, y = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
-    return max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+    side = min(side, width, height)
+    x = min(max((x1 + x2 - side) / 2, 0), width - side)
+    y = min(max((y1 + y2 - side) / 2, 0), height - side)
+    return x, y, x + side, y + side
