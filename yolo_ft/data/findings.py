@@ -100,8 +100,8 @@ REPEATED = Kind(
     "yolo-ft data fix keeps one of those with the same pixels",
 )
 COLOUR_MODES = Kind("few in another colour mode", WARNING, "the model can tell sources apart", "save all images alike")
-HUGE = Kind("box over the whole image", WARNING, "such boxes often stand for no object", "look at the pictures")
-THIN = Kind("extreme aspect ratio", WARNING, "often a slip of the mouse", "look at the pictures")
+HUGE = Kind("box over the whole image", NOTE, "some tools write it where nothing was drawn", "nothing in close-ups")
+THIN = Kind("extreme aspect ratio", NOTE, "a slip of the mouse, unless the object is thin", "nothing for thin objects")
 ONLY_TRAIN = Kind("class never measured", NOTE, "no score says how well it is found", "split by class")
 UNUSED_CLASS = Kind("class without objects", NOTE, "it costs outputs and is never found", "remove the name")
 SIZES = Kind("mixed image sizes", NOTE, "objects of one size appear at many", "nothing, or train at several sizes")
@@ -112,8 +112,8 @@ KINDS = (
     *(LEAKED, SAME_GROUP, EMPTY_SPLIT),  # the score itself
     *(DROPPED_IMAGE, UNLABELLED_COPY, CONTRADICTION, ABSENT_CLASS),  # whole images and classes
     *(TWICE, REMOVED_ROW, TWO_CLASSES, UNLABELLED, OVER_EDGE, TINY),  # single boxes
-    *(TWIN_NAMES, RARE, NO_LABELS, ORPHAN, PASSED_OVER, LOOK_ALIKE, REPEATED, COLOUR_MODES, HUGE, THIN),  # suspicious
-    *(ONLY_TRAIN, UNUSED_CLASS, SIZES, AT_EDGE, BACKGROUND_IMAGES),  # worth knowing
+    *(TWIN_NAMES, RARE, NO_LABELS, ORPHAN, PASSED_OVER, LOOK_ALIKE, REPEATED, COLOUR_MODES),  # suspicious
+    *(HUGE, THIN, ONLY_TRAIN, UNUSED_CLASS, SIZES, AT_EDGE, BACKGROUND_IMAGES),  # worth knowing
 )
 
 

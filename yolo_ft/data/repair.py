@@ -158,7 +158,7 @@ def _mend(text: str, num_classes: int) -> tuple[list[str], list[tuple[int, str, 
         if findings:
             _, reason, action = findings[0]
             if not action.startswith("row"):
-                raise _BadRow(number, parse_labels(line, num_classes)[1][0][1] if reach else reason)
+                raise _BadRow(number, reason)
             changes.append((number, action, reason))
         elif (row := tuple(parsed[0].tolist())) in seen:
             changes.append((number, "row removed", "the same row again"))
@@ -226,7 +226,9 @@ def _copies_to_drop(images: list[_Image], members: list[int]) -> Iterator[tuple[
 
 def _copy_change(image: _Image, stays: _Image, how: str) -> Change:
     across = f" in '{stays.split}'" if stays.split != image.split else ""
-    return Change(image.split, image.key, None, "copy left out", f"{how}: {stays.key}{across} stays")
+    mine, theirs = (len(each.rows or ()) for each in (image, stays))
+    counts = f" with {theirs} objects, this one had {mine}" if mine != theirs else ""
+    return Change(image.split, image.key, None, "copy left out", f"{how}: {stays.key}{across} stays{counts}")
 
 
 def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
