@@ -34,7 +34,7 @@ COARSE_SIDE, COARSE_WINDOW, COARSE_ALIKE = 32, 7, 0.90
 FINE_SIDE, FINE_WINDOW, FINE_ALIKE = 192, 9, 0.91
 FLAT = 1.0  # grey levels: a picture with less detail than this is empty, and empty pictures are not compared
 NEIGHBOURS = 5  # pairs kept for each picture: a long still video would otherwise give millions, and says no more
-ROWS = 1024  # of the matrix of all correlations, held at a time
+ROWS = 512  # of the matrix of all correlations, held at a time: 200 MB for 100,000 pictures
 SAME = 0.995  # fine correlation from which two pictures of one size are compared pixel by pixel
 
 

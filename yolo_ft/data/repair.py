@@ -28,7 +28,7 @@ import yaml
 from yolo_ft.core.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks import check
-from yolo_ft.data.dataset import Dataset, _locate, load_splits
+from yolo_ft.data.dataset import Dataset, _locate
 from yolo_ft.data.duplicates import LOOK_ALIKE, NEAR_COPY, clusters, find_pairs
 from yolo_ft.data.findings import CheckReport
 from yolo_ft.data.formats import SPLITS, DataSpec, key, label_path, parse_labels, read_spec, split_images
@@ -89,8 +89,9 @@ def fix(data: str | Path, out: str | Path) -> Repair:
     if isinstance(data, Dataset) or str(data) in ("cells", "cells.yaml"):
         raise UserError("A drawn set needs no repair: pass the path of a data.yaml.")
     spec = read_spec(_locate(data))
-    out = new_folder(out, load_splits(data))
-    images, changes = _read(spec)
+    paths = {split: split_images(spec, split)[0] for split in spec.splits}
+    out = new_folder(out, {spec.root, *(path.parent for images in paths.values() for path in images)})
+    images, changes = _read(spec, paths)
     images, dropped = _without_copies(images)
     changes += [*(change for image in images for change in image.changes), *dropped]
     for split in spec.splits:
@@ -113,12 +114,12 @@ def fix(data: str | Path, out: str | Path) -> Repair:
     return Repair(out, changes, left)
 
 
-def _read(spec: DataSpec) -> tuple[list[_Image], list[Change]]:
+def _read(spec: DataSpec, paths: dict[str, list[Path]]) -> tuple[list[_Image], list[Change]]:
     """Every usable image with its mended rows, and what had to be left out."""
     images: list[_Image] = []
     left_out: list[Change] = []
-    for split in spec.splits:
-        for path in split_images(spec, split)[0]:
+    for split, files in paths.items():
+        for path in files:
             image = _Image(split, path, key(path, spec.root), None)
             label = label_path(path)
             try:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from yolo_ft.data.findings import CheckReport, Finding, Kind, Place
-from yolo_ft.data.outputs import new_folder
+from yolo_ft.data.outputs import image_roots, new_folder
 from yolo_ft.finetune.files import write_json_atomic, write_text_atomic
 from yolo_ft.report.lessons import png
 from yolo_ft.report.pictures import HALO
@@ -31,7 +31,7 @@ def write_check(report: CheckReport, out: str | Path) -> list[Path]:
 
     Returns the files. Raises `UserError` when the folder holds something already or lies inside the data set.
     """
-    folder = new_folder(out, report.splits)
+    folder = new_folder(out, image_roots(report.splits))
     folder.mkdir(parents=True, exist_ok=True)
     files, pictures = [], {}
     for kind, cases in report.found():
