@@ -5,13 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def check(data: str) -> int:
-    """Print what is wrong with every split of a data set; exit code 1 when something is."""
-    from yolo_ft.data.dataset import load_splits
+def check(data: str, imgsz: int, out: str | None, weights: str | None) -> int:
+    """Print what is wrong with a data set, worst first; with `out`, also write the report with pictures there.
 
-    reports = [dataset.health for dataset in load_splits(data).values()]
-    print(*reports, sep="\n")
-    return int(any(report.issues for report in reports))
+    Exit code 1 when a finding costs accuracy for certain (level error).
+    """
+    from yolo_ft.data.checks import check as check_data
+
+    model = None
+    if weights is not None:
+        from yolo_ft.api import YOLO
+
+        model = YOLO(weights)
+    report = check_data(data, imgsz, model)
+    if out is not None:
+        from yolo_ft.report.health_pictures import write_check
+
+        files = write_check(report, out)
+    print(report)
+    if out is not None:
+        print("", *files, sep="\n")
+    return int(report.errors > 0)
+
+
+def fix(data: str, out: str) -> None:
+    """Write a repaired copy of a data set, and print what was changed and what is left for a person."""
+    from yolo_ft.data.repair import fix as fix_data
+
+    print(fix_data(data, out))
 
 
 def show_catalog() -> int:
