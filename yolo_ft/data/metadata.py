@@ -15,8 +15,10 @@ from PIL import Image
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset
+from yolo_ft.data.duplicates import near_duplicates
+from yolo_ft.data.groups import name_group
 
-EXIF = "exif"
+NAMES, NEAR_DUPLICATES, EXIF = "names", "near-duplicates", "exif"
 EXIF_BLOCK, DATE_TIME_ORIGINAL = 0x8769, 0x9003  # tags of the EXIF 2.3 specification
 SEPARATORS = ",;\t"
 
@@ -24,11 +26,13 @@ SEPARATORS = ",;\t"
 def group_labels(dataset: Dataset, what: str | Sequence, table: str | Path | None = None) -> list[str]:
     """The group of every image as text.
 
-    `what`: one label per image; or the name of a column of the CSV file `table`; or a regular expression that is
-    searched in the image's name (its path below the data set): its parentheses are the group, without any the whole
-    match. Raises UserError when an image has no group. Lesson 06.
+    `what`: one label per image; or "names" (what file names tell, see `name_group`); or "near-duplicates"; or a column
+    of the CSV file `table`, whose first column names the images; or a regular expression that is searched in the name
+    of the image (its path below the data set): its parentheses are the group, without any the whole match. Raises
+    UserError when an image has no group. Lesson 06.
     """
-    return [str(value) for value in _values(dataset, what, table, "group", {})]
+    known = {NAMES: lambda: [name_group(key) for key in dataset.keys], NEAR_DUPLICATES: lambda: _clusters(dataset)}
+    return [str(value) for value in _values(dataset, what, table, "group", known)]
 
 
 def image_times(dataset: Dataset, what: str | Sequence, table: str | Path | None = None) -> np.ndarray:
@@ -37,13 +41,24 @@ def image_times(dataset: Dataset, what: str | Sequence, table: str | Path | None
     `what` is as in `group_labels`, or "exif" for the DateTimeOriginal that cameras write. Values are numbers (frames,
     20260131) or ISO 8601 dates (2026-01-31T12:00). Raises UserError when an image has no time. Lesson 06.
     """
-    values = _values(dataset, what, table, "time", {EXIF: _exif_times})
+    values = _values(dataset, what, table, "time", {EXIF: lambda: _exif_times(dataset)})
     for read in (_number, _timestamp):
         found = [read(value) for value in values]
         if None not in found:
             return np.array(found, np.float64)
-    key, value = next(pair for pair, time in zip(zip(dataset.keys, values, strict=True), found, strict=True) if not time)
+    key, value = next(
+        pair for pair, time in zip(zip(dataset.keys, values, strict=True), found, strict=True) if not time
+    )
     raise UserError(f"The time '{value}' of {key} is no number and no date such as 2026-01-31 or 2026-01-31T12:00.")
+
+
+def _clusters(dataset: Dataset) -> list[str]:
+    """A label per image: the first key of its cluster of near duplicates, or its own."""
+    labels = list(dataset.keys)
+    for cluster in near_duplicates(dataset):
+        for index in cluster:
+            labels[index] = dataset.keys[cluster[0]]
+    return labels
 
 
 def _values(
@@ -55,7 +70,7 @@ def _values(
             raise UserError(f"{len(values)} {kind}s for {len(dataset)} images: give one per image.")
         return values
     if what in known:
-        values, mend = known[what](dataset), "give a pattern or a table instead"
+        values, mend = known[what](), "give a pattern or a table instead"
     else:
         columns = _read_table(table) if table is not None else {}
         if what in columns:

@@ -2,8 +2,8 @@
 
 Alike is iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data",
 doi:10.1007/978-3-642-23808-6_10) on the number of boxes per class: the class with the fewest images left is dealt out
-first. Two things are ours. The next image, richest first, goes to the part that then has least of its *share*; the paper
-asks which part wants most, which is the same for equal parts, but with 80/20 gives all rich images to the large part.
+first. Two things are ours. The next image, richest first, goes to the part that then has least of its *share*; the
+paper asks which part wants most, which is the same for equal parts, but with 80/20 the large part gets all rich images.
 And afterwards images swap parts as long as that brings boxes and images per class closer to the shares.
 
 All sums are of whole numbers below 2**53, so that they are exact and a seed gives the same parts on every machine.
@@ -58,10 +58,10 @@ def partition(
 
 
 def consecutive(when: np.ndarray, shares: Sequence[float], units: np.ndarray | None = None) -> np.ndarray:
-    """The part (n,) of every image: all of part s is older than all of part s + 1, and the shares are as near as can be.
+    """The part (n,) of every image: all of part s is older than all of part s + 1.
 
-    `when`: (n,) numbers; what has the same number stays together, and so do `units` (numbers 0, 1, ...). Raises
-    UserError where groups or equal times leave too few places to cut.
+    `when`: (n,) numbers; what has the same number stays together, and so do `units` (numbers 0, 1, ...); the cuts are
+    the possible ones that are nearest to the shares. Raises UserError where too few are possible.
     """
     order, position = np.argsort(when, kind="stable"), np.arange(len(when))
     possible = np.ones(max(len(when) - 1, 0), bool)  # a cut after this position
@@ -92,9 +92,10 @@ def consecutive(when: np.ndarray, shares: Sequence[float], units: np.ndarray | N
 def stratified_order(dataset: Dataset, seed: int = 0) -> np.ndarray:
     """All indices of `dataset` (n,), ordered such that the first images, however many, look like the whole.
 
-    The set is halved into like halves, these again, and so on. For whatever looks at a few images only: a contact sheet,
-    or a quick validation on `dataset.subset(stratified_order(dataset)[:100])`. A complete validation does not depend on
-    the order, because average precision is computed once over all images, so `EvalLoader` keeps that of the data set.
+    The set is halved into like halves, these again, and so on. For whatever looks at a few images only: a contact
+    sheet, or a quick validation on `dataset.subset(stratified_order(dataset)[:100])`. A complete validation does not
+    depend on the order, because average precision is computed once over all images, so `EvalLoader` keeps that of the
+    data set. Lesson 06.
     """
     counts = class_counts(dataset)
 

@@ -12,7 +12,7 @@ from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.partition import class_counts
 
 ALL, BACKGROUND = "(all)", "(background)"
-NAMED = 5  # names that one line of the report gives
+NAMED = 3  # names that one line of the report gives
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,13 +22,14 @@ class SplitReport:
     `table`: a row per class, one for images without an object and one for all, with the columns images and boxes of the
     whole, then for every split the share of these images and boxes that it holds, and `deviation`, the largest distance
     of any of the row's shares from the split's share of all images. `missing`: {split: classes that no image of it
-    shows, though others do}. `leaks`: a row per group that several splits share, with its images in each.
+    shows, though others do}. `leaks`: a row per group that several splits share, with its images in each; `by` says
+    what groups were looked at, None if none. `how`: how the split was made.
     """
 
     table: pd.DataFrame
     missing: dict[str, list[str]]
     leaks: pd.DataFrame
-    leaks_known: bool
+    by: str | None
     how: str
 
     @property
@@ -49,7 +50,10 @@ class SplitReport:
     def __str__(self) -> str:
         everything = self.table.loc[ALL]
         shares = {split: everything[f"{split} images"] for split in self.splits}
-        parts = [f"{split} {round(share * everything['images']):,.0f} images ({share:.1%})" for split, share in shares.items()]
+        parts = [
+            f"{split} {round(share * everything['images']):,.0f} images ({share:.1%})"
+            for split, share in shares.items()
+        ]
         return "\n".join([f"{', '.join(parts)}; {self.how}.", *self._shares(shares), *self._absent(), self._leakage()])
 
     __repr__ = __str__
@@ -76,23 +80,27 @@ class SplitReport:
         return lines
 
     def _leakage(self) -> str:
-        if not self.leaks_known:
+        if self.by is None:
             return "Leakage was not looked for: name a group (video, patient, place, near-duplicates) to know."
         if self.leaks.empty:
-            return "No group is in two splits."
+            return f"No leakage: no group ({self.by}) is in two splits."
         names = _names([f"'{name}'" for name in self.leaks.index])
         return (
-            f"LEAKAGE: {len(self.leaks)} groups are in several splits ({names}), so accuracy will look better than it is. "
-            "Split by this group."
+            f"LEAKAGE: {len(self.leaks)} groups ({self.by}) are in several splits, so accuracy will look better than "
+            f"it is: {names}. Keep them together: groups='{self.by}', on the command line --group."
         )
 
 
 def split_report(
-    dataset: Dataset, indices: Mapping[str, np.ndarray], groups: Sequence[str] | None = None, how: str = "as given"
+    dataset: Dataset,
+    indices: Mapping[str, np.ndarray],
+    groups: Sequence[str] | None = None,
+    by: str = "given groups",
+    how: str = "as given",
 ) -> SplitReport:
     """Compare the splits `indices` ({split: indices into `dataset`}) with all images that any of them holds.
 
-    `groups`: a label per image of `dataset`, to look for groups that several splits share.
+    `groups`: a label per image of `dataset`, to look for groups that several splits share; `by`: what they are.
     """
     counts = class_counts(dataset)
     used = np.concatenate(list(indices.values())).astype(np.int64)
@@ -109,7 +117,7 @@ def split_report(
     classes = table.iloc[: dataset.num_classes]
     present = classes[classes["images"] > 0]
     missing = {split: [str(name) for name in present.index[present[f"{split} images"] == 0]] for split in indices}
-    return SplitReport(table, missing, _leaks(indices, groups), groups is not None, how)
+    return SplitReport(table, missing, _leaks(indices, groups), None if groups is None else by, how)
 
 
 def _rows(dataset: Dataset) -> list[str]:
