@@ -28,10 +28,10 @@ def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -
         raise UserError("With --folds every image is validated once: leave --val out.")
     else:
         made = splitting.folds(data, folds, **settings)
-    files = [made[0].write(out)] if folds is None else splitting.write_folds(made, out)
     labels, by = made[0].groups, settings["groups"]
     if leaks not in ("none", by):
         labels, by = group_labels(made[0].dataset, leaks, settings["table"]), leaks
+    files = [made[0].write(out)] if folds is None else splitting.write_folds(made, out)
     for fold in made:
         report = split_report(fold.dataset, fold.indices, labels, by, fold.how)
         print(*([report.table.to_string(float_format="{:.1%}".format)] if folds is None else []), report, sep="\n")

@@ -42,14 +42,16 @@ def image_times(dataset: Dataset, what: str | Sequence, table: str | Path | None
     20260131) or ISO 8601 dates (2026-01-31T12:00). Raises UserError when an image has no time. Lesson 06.
     """
     values = _values(dataset, what, table, "time", {EXIF: lambda: _exif_times(dataset)})
-    for read in (_number, _timestamp):
-        found = [read(value) for value in values]
+    numbers, moments = [_number(value) for value in values], [_timestamp(value) for value in values]
+    for found in (numbers, moments):
         if None not in found:
             return np.array(found, np.float64)
-    key, value = next(
-        pair for pair, time in zip(zip(dataset.keys, values, strict=True), found, strict=True) if not time
+    readable = [number is not None or moment is not None for number, moment in zip(numbers, moments, strict=True)]
+    wrong = readable.index(False) if False in readable else moments.index(None)
+    raise UserError(
+        f"The time '{values[wrong]}' of {dataset.keys[wrong]} is no number and no date such as 2026-01-31 or "
+        "2026-01-31T12:00, as all have to be."
     )
-    raise UserError(f"The time '{value}' of {key} is no number and no date such as 2026-01-31 or 2026-01-31T12:00.")
 
 
 def _clusters(dataset: Dataset) -> list[str]:
@@ -78,7 +80,7 @@ def _values(
             mend = f"fill the column '{what}' of {table} for every image"
         else:
             values = _matched(dataset, what)
-            mend = "correct the expression; '|.*' at its end makes every other image its own group"
+            mend = "correct the expression; '|$' at its end makes every other image a group of its own"
             if columns:
                 mend += f" (the columns of {table} are {', '.join(columns)})"
     missing = [key for key, value in zip(dataset.keys, values, strict=True) if value in (None, "")]
@@ -94,8 +96,8 @@ def _matched(dataset: Dataset, pattern: str) -> list[str | None]:
         expression = re.compile(pattern)
     except re.error as error:
         raise UserError(f"'{pattern}' is no regular expression ({error}): correct it.") from None
-    found = [expression.search(key) for key in dataset.keys]
-    return [match and ("-".join(filter(None, match.groups())) or match[0]) for match in found]
+    found = [(key, expression.search(key)) for key in dataset.keys]
+    return [match and ("-".join(filter(None, match.groups())) or match[0] or key) for key, match in found]
 
 
 def _read_table(path: str | Path) -> dict[str, dict[str, str]]:

@@ -173,7 +173,7 @@ class _Pool:
         units = None
         if self.groups is not None:
             units = np.unique(np.array(self.groups)[self.free], return_inverse=True)[1]
-        count, what = (len(self.free), "image") if units is None else (units.max() + 1, "group")
+        count, what = (len(self.free), "image") if units is None else (int(units.max()) + 1, "group")
         if count < len(shares):
             raise UserError(f"{count} {what}{'s' * (count > 1)} cannot fill {len(shares)} parts: take fewer parts.")
         if self.when is not None:
@@ -271,7 +271,7 @@ def _line(path: Path, out: Path) -> str:
 
 
 def _told(what: str | Sequence | None) -> str:
-    return what if isinstance(what, str) else "given groups"
+    return what if isinstance(what, str) else "given values"
 
 
 def _new_folder(path: str | Path) -> Path:

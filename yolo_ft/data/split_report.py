@@ -49,7 +49,7 @@ class SplitReport:
 
     def __str__(self) -> str:
         everything = self.table.loc[ALL]
-        shares = {split: everything[f"{split} images"] for split in self.splits}
+        shares = {split: np.nan_to_num(everything[f"{split} images"]) for split in self.splits}
         parts = [
             f"{split} {round(share * everything['images']):,.0f} images ({share:.1%})"
             for split, share in shares.items()
@@ -65,7 +65,7 @@ class SplitReport:
         name = judged["deviation"].idxmax()
         row = judged.loc[name]
         columns = [(split, what) for split in self.splits for what in ("images", "boxes")]
-        split, what = max(columns, key=lambda column: abs(row[" ".join(column)] - wanted[column[0]]))
+        split, what = max(columns, key=lambda column: np.nan_to_num(abs(row[" ".join(column)] - wanted[column[0]])))
         text = f"{split} holds {row[f'{split} {what}']:.1%} of the {row[what]:,.0f} {what} of {name}"
         return [f"Largest deviation {row['deviation']:.1%}: {text}, and {wanted[split]:.1%} of all images."]
 
