@@ -186,8 +186,12 @@ def test_an_existing_test_split_stays_and_images_listed_twice_count_once(tmp_pat
     assert len(made.indices["val"]) == 5 and made.how.endswith("test as it was")
     leaks = split(file, groups="names").report().leaks
     assert leaks.index.tolist() == ["clip1"], "it is in the old test split and in a new one"
+    assert "groups='names' (--group names), and share the test images out anew" in str(made.report("names"))
     assert [len(fold.test) for fold in folds(file, 3)] == [7, 7, 7]
     assert len(split(file, test=0.1).test) == 3 and "as it was" not in split(file, test=0.1).how
+    file.write_text(yaml.safe_dump({**content, "test": "images"}), encoding="utf-8")
+    with pytest.raises(UserError, match="Every image of .* is in its test split"):
+        split(file, groups="names")
 
 
 def test_unusable_images_are_told_and_left_out(tmp_path):

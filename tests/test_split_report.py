@@ -61,6 +61,7 @@ def test_planted_leaks_are_found_and_counted():
     assert leaks.loc["a"].tolist() == [2, 1, 0]
     assert leaks.loc["c"].tolist() == [1, 1, 0] and leaks.loc["d"].tolist() == [0, 1, 2]
     assert "LEAKAGE: 3 groups (given values) are in several splits" in str(made.report())
+    assert "Keep them together: split with these groups, and share the test images out anew" in str(made.report())
     assert "No leakage" in str(made.report(list("aaaabbbcc"))), "other groups than its own"
     assert len(made.report("image").leaks) == 1, "a pattern that all names match makes one group"
     assert "LEAKAGE: 1 groups (near-duplicates)" not in str(made.report("near-duplicates")), "black is like nothing"

@@ -20,7 +20,7 @@ from yolo_ft.data.formats import SPLITS, label_path, parse_labels
 from yolo_ft.data.health import DROPPED, HealthReport
 from yolo_ft.data.metadata import group_labels, image_times
 from yolo_ft.data.partition import class_counts, consecutive, partition
-from yolo_ft.data.split_report import SplitReport, split_report
+from yolo_ft.data.split_report import GIVEN, SplitReport, split_report
 
 SMALL = 1000  # images; below it a fifth is for validation, from it on a tenth
 
@@ -72,8 +72,8 @@ class Split:
         """Write train.txt, val.txt, test.txt and data.yaml into the new folder `out`; returns the path of data.yaml.
 
         Paths are relative to `out` where they can be, so that images and lists may move together, and begin with `./`,
-        so that YOLOv5 and Ultralytics read them too. Raises UserError when `out` holds something, when an image has no
-        file, and when the labels are not in YOLO files beside the images.
+        which other trainers read as seen from the list, too. Raises UserError when `out` holds something, when an image
+        has no file, and when the labels are not in YOLO files beside the images.
         """
         out = _new_folder(out)
         _check_labels(self.dataset)
@@ -207,9 +207,11 @@ def _pool(
     dataset = _joined(splits, list(seen.values()))
     if not len(dataset):
         raise UserError(f"{dataset.name} has no image to split.")
+    from_test = np.array([keep and part is splits["test"] for part, _ in seen.values()])
+    if from_test.all():
+        raise UserError(f"Every image of {dataset.name} is in its test split: give a test share to share all out anew.")
     if dropped := len({issue.file for issue in dataset.health.issues if issue.action == DROPPED}):
         warnings.warn(f"{dropped} images cannot be used and are in no split: see `yolo-ft data check`.", stacklevel=3)
-    from_test = np.array([keep and part is splits["test"] for part, _ in seen.values()])
     known = [f", groups by {_told(groups)}"] * (groups is not None) + [f" by {_told(times)}"] * (times is not None)
     return _Pool(
         dataset,
@@ -271,7 +273,7 @@ def _line(path: Path, out: Path) -> str:
 
 
 def _told(what: str | Sequence | None) -> str:
-    return what if isinstance(what, str) else "given values"
+    return what if isinstance(what, str) else GIVEN
 
 
 def _new_folder(path: str | Path) -> Path:

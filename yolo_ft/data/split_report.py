@@ -12,6 +12,7 @@ from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.partition import class_counts
 
 ALL, BACKGROUND = "(all)", "(background)"
+GIVEN = "given values"  # what groups are called that came as a label per image
 NAMED = 3  # names that one line of the report gives
 
 
@@ -85,9 +86,12 @@ class SplitReport:
         if self.leaks.empty:
             return f"No leakage: no group ({self.by}) is in two splits."
         names = _names([f"'{name}'" for name in self.leaks.index])
+        mend = "split with these groups" if self.by == GIVEN else f"groups='{self.by}' (--group {self.by})"
+        if "test" in self.leaks and self.leaks["test"].any():
+            mend += ", and share the test images out anew (--test 0.1)"
         return (
             f"LEAKAGE: {len(self.leaks)} groups ({self.by}) are in several splits, so accuracy will look better than "
-            f"it is: {names}. Keep them together: groups='{self.by}', on the command line --group."
+            f"it is: {names}. Keep them together: {mend}."
         )
 
 
@@ -95,7 +99,7 @@ def split_report(
     dataset: Dataset,
     indices: Mapping[str, np.ndarray],
     groups: Sequence[str] | None = None,
-    by: str = "given groups",
+    by: str = GIVEN,
     how: str = "as given",
 ) -> SplitReport:
     """Compare the splits `indices` ({split: indices into `dataset`}) with all images that any of them holds.
