@@ -83,10 +83,12 @@ def test_no_share_is_off_by_more_than_an_image_of_its_class(shares):
 
 
 def test_rich_and_poor_images_of_a_class_are_mixed():
-    """The paper's rule alone gives the rich images to the larger part, and so too few images of the class."""
+    """The paper's rule alone gives the rich images to the large part; in a large set no swaps make that good."""
     counts = np.array([[10]] * 20 + [[1]] * 80)
     part = partition(counts, [0.8, 0.2])
     assert (part[:20] == 1).sum() == 4 and (part[20:] == 1).sum() == 16
+    shares, counts = [0.8, 0.1, 0.1], long_tail(6000, 3)
+    assert deviations(counts, partition(counts, shares), shares).max() < 0.001
 
 
 def test_the_rarest_classes():
@@ -117,6 +119,8 @@ def test_no_part_is_empty_even_where_one_group_has_nearly_all():
     for shares in ([0.9, 0.1], [0.8, 0.1, 0.1]):
         part = partition(long_tail(100, 2), shares, 0, units)
         assert set(part) == set(range(len(shares)))
+    alike = partition(np.ones((100, 1), np.int64), [0.9, 0.1], 0, np.repeat([0, 1], 50))
+    assert sorted(np.bincount(alike)) == [50, 50], "though 100 and 0 would be nearer to 90 and 10"
 
 
 def test_time_is_strict_and_groups_and_equal_times_are_not_cut():
@@ -174,6 +178,7 @@ def test_shares_of_every_class_vary_less_than_by_chance_on_photographs(real_data
     counts = np.concatenate([class_counts(part) for part in load_splits(real_data / "mask").values()])
     variance = {}
     for name, shown in (("stratified", counts), ("random", counts[:, :0])):
-        held = [counts[partition(shown, [0.8, 0.2], seed) == 1].sum(0) / counts.sum(0) for seed in range(20)]
-        variance[name] = np.var(held, axis=0)
+        parts = [partition(shown, [0.8, 0.2], seed) for seed in range(20)]
+        assert len({part.tobytes() for part in parts}) == 20
+        variance[name] = np.var([counts[part == 1].sum(0) / counts.sum(0) for part in parts], axis=0)
     assert (variance["stratified"] < 0.01 * variance["random"]).all()
