@@ -136,7 +136,8 @@ def test_time_is_strict_and_groups_and_equal_times_are_not_cut():
     assert consecutive(np.arange(10.0), [0.9, 0.1], units).tolist() == [0] * 8 + [1] * 2
     around = np.array([0, 1, 0, 2, 3, 4, 5, 6, 7, 8])  # group 1 lies within group 0
     assert consecutive(np.arange(10.0), [0.2, 0.8], around).tolist() == [0] * 3 + [1] * 7
-    assert consecutive(np.arange(3.0), [0.98, 0.01, 0.01]).tolist() == [0, 1, 2]
+    for shares in ([0.98, 0.01, 0.01], [0.33, 0.01, 0.66], [0.01, 0.01, 0.98]):
+        assert consecutive(np.arange(3.0), shares).tolist() == [0, 1, 2]
     with pytest.raises(UserError, match="1 places to cut, but 3 parts need 2"):
         consecutive(np.array([0.0, 0.0, 1.0]), [0.5, 0.3, 0.2])
 
