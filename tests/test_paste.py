@@ -78,10 +78,10 @@ def test_a_patch_is_the_object_and_its_surroundings():
 
 
 def test_blending_by_hand():
-    patch = paste.Patch(np.full((1, 3, 3), 200, np.uint8), np.array([[0, 64, 256]], np.uint16), np.zeros(4), 0)
+    patch = paste.Patch(np.full((1, 3, 3), 203, np.uint8), np.array([[0, 64, 256]], np.uint16), np.zeros(4), 0)
     pixels = np.full((3, 5, 3), 100, np.uint8)
-    paste.blend(pixels, patch, 1, 1)
-    assert pixels[1, :, 0].tolist() == [100, 100, 125, 200, 100] and (pixels[[0, 2]] == 100).all()
+    paste.blend(pixels, patch, 1, 1)  # a quarter of 203 and three of 100 are 125.75
+    assert pixels[1, :, 0].tolist() == [100, 100, 126, 203, 100] and (pixels[[0, 2]] == 100).all()
     white = paste.Patch(np.full((1, 1, 3), 255, np.uint8), np.array([[128]], np.uint16), np.zeros(4), 0)
     pixels = np.full((1, 1, 3), 255, np.uint8)
     paste.blend(pixels, white, 0, 0)
@@ -104,6 +104,15 @@ def test_places_leave_every_object_in_sight():
     assert not len(free_corners(generator(0), (20, 120), patch, boxes, hidden))  # higher than the image
     full = np.array([[0, 0, 120, 80]], np.float32)
     assert not len(free_corners(generator(0), (80, 120), patch, full, np.array([HIDDEN])))
+
+
+def test_many_pasted_objects_together_hide_no_more_than_one_may(monkeypatch):
+    dataset = one_object(size=(40, 60), box=(20, 10, 36, 26))
+    monkeypatch.setattr(paste, "MOST", 40)
+    for seed in range(5):
+        start = Target([[5, 5, 75, 45]], [0])
+        _, target = Paster(dataset, 60, 1.0, generator(seed))(np.zeros((50, 80, 3), np.uint8), start)
+        assert (paste._shares_inside(target.boxes[:1], target.boxes[1:]).sum() <= HIDDEN + 1e-9) and len(target) > 1
 
 
 def test_the_seam_that_shows_least_is_taken(monkeypatch):
