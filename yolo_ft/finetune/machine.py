@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from yolo_ft.core.cores import usable_cores
 from yolo_ft.core.version import VERSION
 
 PACKAGES = ("torch", "torchvision", "numpy", "faster-coco-eval")
@@ -55,11 +55,6 @@ def processor_name() -> str:
     except OSError:
         pass
     return name.strip() or platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Logical cores that this process may use (a container or a cluster often grants fewer than there are)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def git_commit() -> str | None:

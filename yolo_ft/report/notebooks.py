@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
+from yolo_ft.core.cores import usable_cores
 from yolo_ft.core.errors import UserError
 from yolo_ft.report.combinations import Combination, plan_combinations
 from yolo_ft.report.notebook_process import LOG, PARTIAL, START_TIMEOUT, own_kernel
@@ -82,7 +83,7 @@ class _Process:
         environment = {**os.environ, "PYTHONUTF8": "1"}
         environment.pop("MPLBACKEND", None)  # a backend chosen for scripts would make the figures vanish
         if jobs > 1:
-            environment |= dict.fromkeys(THREAD_VARIABLES, str(max(1, _cores() // jobs)))
+            environment |= dict.fromkeys(THREAD_VARIABLES, str(max(1, usable_cores() // jobs)))
         windows = sys.platform == "win32"
         group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
         with (combination.folder / LOG).open("wb") as log:
@@ -127,7 +128,3 @@ class _Process:
         psutil.wait_procs(family, timeout=10)
         self._process.wait()
         (self.combination.folder / PARTIAL).unlink(missing_ok=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,109 @@
+"""Grids of small trainings: which images, which labels, which rows are missing, and what one run leaves."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from benchmarks import grid
+
+from yolo_ft.core.errors import UserError
+from yolo_ft.core.targets import Target
+from yolo_ft.report import recorded as home
+from yolo_ft.report.recorded import ABOUT, ROWS, recorded, recorded_rows
+
+TABLES = sorted(path.parent.name for path in recorded("freeze_bccd").parent.glob(f"*/{ROWS}"))
+BOXES = Target(np.array([[10, 20, 50, 100], [0, 0, 30, 10]] * 500, np.float32), np.array([0, 1] * 500))
+
+
+def damaged(damage) -> Target:
+    return damage(BOXES, np.random.default_rng(0), (120, 60), 4)
+
+
+def test_labels_that_were_forgotten_drawn_badly_or_confused():
+    assert 0.65 < len(damaged(grid.missing(0.3))) / len(BOXES) < 0.75
+    sloppy = damaged(grid.sloppy(0.1)).boxes
+    error = (sloppy - BOXES.boxes)[::2] / [40, 80, 40, 80]  # of the box that no border cuts
+    np.testing.assert_allclose(error.std(0), 0.1, rtol=0.15)
+    assert (sloppy[:, 2:] >= sloppy[:, :2]).all() and sloppy.min() >= 0 and sloppy[:, 2].max() <= 60
+    confused = damaged(grid.confused(0.4))
+    assert 0.25 < (confused.labels != BOXES.labels).mean() < 0.35  # of four classes one in four draws is right
+    np.testing.assert_array_equal(confused.boxes, BOXES.boxes)
+    for damage in (grid.missing(0.0), grid.sloppy(0.0), grid.confused(0.0)):
+        np.testing.assert_array_equal(damaged(damage).boxes, BOXES.boxes)
+        np.testing.assert_array_equal(damaged(damage).labels, BOXES.labels)
+        assert len(damage(Target(), np.random.default_rng(0), (120, 60), 4)) == 0
+
+
+def test_smaller_sets_lie_inside_larger_ones_and_every_seed_draws_its_own():
+    whole = grid.images("cells")[0]
+    few, more, other = (
+        set(grid.training_set(whole, n, seed, grid.Arm()).keys) for n, seed in (("5", 0), ("9", 0), ("9", 1))
+    )
+    assert few < more and more != other and (len(few), len(more)) == (5, 9)
+    assert grid.training_set(whole, "all", 3, grid.Arm()).keys == whole.keys
+    with pytest.raises(UserError, match="200 training images, not 201"):
+        grid.training_set(whole, "201", 0, grid.Arm())
+
+
+def test_one_run_is_one_row_and_is_not_made_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(grid, "COMMON", {**grid.COMMON, "imgsz": 64})
+    monkeypatch.setattr(grid, "ProcessPoolExecutor", lambda jobs, mp_context: InThisProcess())
+    call = ["transfer", "--data", "cells", "--arms", "none", "--images", "4", "--epochs", "1", "--seeds", "2"]
+    assert grid.main([*call, "--out", str(tmp_path)]) == 0
+    rows = pd.read_csv(tmp_path / ROWS)
+    assert rows[grid.KEY].values.tolist() == [["cells", 4, "none", 1, 2]]
+    assert json.loads((tmp_path / ABOUT).read_text(encoding="utf-8"))["arms"]["freeze10"]["freeze"] == 10
+    before = (tmp_path / ROWS).read_bytes()
+    assert "1 runs to train" in capsys.readouterr().out
+    assert grid.main([*call, "--out", str(tmp_path)]) == 0
+    assert "0 runs to train" in capsys.readouterr().out and (tmp_path / ROWS).read_bytes() == before
+
+
+class InThisProcess:
+    """Stands in for the pool."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        from concurrent.futures import Future
+
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def test_the_table_shows_means_in_the_order_of_the_arms():
+    rows = pd.DataFrame(
+        [["d", 20, arm, 5, seed, value] for arm, seed, value in [("b", 0, 0.2), ("a", 0, 0.5), ("b", 1, 0.4)]]
+    )
+    rows.columns = [*grid.KEY, "map50"]
+    assert grid.table(rows, ["b", "a"]).splitlines() == [
+        "| data | images | epochs | seeds | b | a |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| d | 20 | 5 | 2 | 0.300 | 0.500 |",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["transfer"], ["transfer", "--data", "cells", "--arms", "nothing"]])
+def test_a_mistake_is_a_sentence_and_exit_code_2(arguments, tmp_path, capsys):
+    assert grid.main([*arguments, "--out", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_study_without_a_table_says_where_its_runs_are():
+    with pytest.raises(UserError, match=r"compare\(recorded\('freeze_bccd'\)\)"):
+        recorded_rows("freeze_bccd")
+
+
+@pytest.mark.parametrize("study", TABLES)
+def test_a_recorded_table_has_every_seed_of_every_cell_once(study):
+    rows = recorded_rows(study)
+    cells = [name for name in rows.columns if name in ("study", *grid.KEY) and name != "seed"]
+    assert not rows.duplicated([*cells, "seed"]).any()
+    assert rows["map50"].between(0, 1).all()
+    assert (home.recorded(study) / ROWS).stat().st_size < 500_000
