@@ -47,12 +47,13 @@ def test_only_whole_visible_objects_that_are_large_enough_are_copied():
             [60, 50, 80, 70],  # 4: box 5 covers exactly a quarter
             [75, 50, 95, 70],  # 5: and is itself covered by a quarter
             [30, 40, 33, 60],  # 6: 3 pixels wide
+            [79, 2, 99, 9],  # 7: its soft edge leaves the image on the right
         ]
     )
-    dataset = in_memory([np.zeros((80, 100, 3), np.uint8)], [Target(boxes, [0, 0, 1, 1, 2, 2, 3])])
+    dataset = in_memory([np.zeros((80, 100, 3), np.uint8)], [Target(boxes, [0, 0, 1, 1, 2, 2, 3, 2])])
     donors = find_donors(dataset, 100)
     assert {label: rows.tolist() for label, rows in donors.objects.items()} == {0: [[0, 0]], 2: [[0, 4], [0, 5]]}
-    assert donors.shares == {0: 0.5, 2: 0.5}  # class 0 counts two objects, one of which can be copied
+    assert donors.shares == pytest.approx({0: 0.6, 2: 0.4})  # two objects and three, whether or not they can be copied
     assert 3 in find_donors(dataset, 200).objects  # at twice the size it is 6 pixels wide
 
 
@@ -82,6 +83,7 @@ def test_blending_by_hand():
     pixels = np.full((3, 5, 3), 100, np.uint8)
     paste.blend(pixels, patch, 1, 1)  # a quarter of 203 and three of 100 are 125.75
     assert pixels[1, :, 0].tolist() == [100, 100, 126, 203, 100] and (pixels[[0, 2]] == 100).all()
+    assert paste.seam(np.full((3, 5, 3), 100, np.uint8), patch, 1, 1) == 3 * 103  # of the one pixel that shows both
     white = paste.Patch(np.full((1, 1, 3), 255, np.uint8), np.array([[128]], np.uint16), np.zeros(4), 0)
     pixels = np.full((1, 1, 3), 255, np.uint8)
     paste.blend(pixels, white, 0, 0)
