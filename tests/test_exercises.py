@@ -7,7 +7,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from picture_sets import in_memory
 
+from yolo_ft.core.config import TrainConfig
+from yolo_ft.core.targets import Target
+from yolo_ft.data.augment import augment
+from yolo_ft.data.paste import class_shares
+from yolo_ft.data.warp import warp_boxes
+from yolo_ft.finetune.hyp import PRESETS
 from yolo_ft.models import build_model
 from yolo_ft.report import lessons
 from yolo_ft.report.answers import same
@@ -31,6 +38,9 @@ ANSWERS = [
     ("05.1", -0.0133, (0.0133, "sign"), (-0.04, "sum")),
     ("05.2", " Not decided ", ("confirmed", "five seeds"), ("not confirmed", "against")),
     ("05.3", 1.667, (3, "Only the step"), (1.8, "Times add")),
+    ("09.1", [220, 280], ([280, 220], "left"), ([40, 100], "pixels moved")),
+    ("09.2", 2.0, (1.414, "side"), (1.0, "tight")),
+    ("09.3", 65, (40, "already"), (58.3, "equally")),
 ]  # fmt: skip
 
 
@@ -94,6 +104,16 @@ def test_answer_of_02_3_is_what_the_optimiser_does():
     weight.grad = torch.zeros(1)
     optimizer.step()
     assert weight.item() == pytest.approx(EXERCISES["02.3"].answer, abs=1e-6)
+
+
+def test_answers_of_lesson_09_are_what_the_augmentation_does():
+    dataset = in_memory([np.zeros((240, 320, 3), np.uint8)], [Target([[40, 100, 100, 150]], [0])])
+    flipped = augment(dataset, 0, TrainConfig(**PRESETS["none"] | {"fliplr": 1.0}), 0, 0)[1]
+    assert flipped.boxes[0, [0, 2]].tolist() == EXERCISES["09.1"].answer
+    turn = np.array([[1, -1, 0], [1, 1, 0], [0, 0, 2**0.5]]) / 2**0.5
+    x1, y1, x2, y2 = warp_boxes(np.array([[-10, -10, 10, 10]], np.float32), turn)[0]
+    assert (x2 - x1) * (y2 - y1) / 400 == pytest.approx(EXERCISES["09.2"].answer)
+    assert 25 + 100 * class_shares({0: 100, 1: 25, 2: 20})[1] == pytest.approx(EXERCISES["09.3"].answer)
 
 
 @pytest.mark.parametrize(

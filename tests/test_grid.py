@@ -82,14 +82,16 @@ def test_the_study_of_lesson_09_is_three_grids_of_known_arms(tmp_path, monkeypat
     monkeypatch.setattr(grid, "main", lambda call: calls.append(grid.parse(call)) or 0)
     for name in ("bccd", "mask"):
         (tmp_path / name).mkdir()
-    assert augment_study.main([str(tmp_path), "--jobs", "2", "--out", "there"]) == 0
+    call = [str(tmp_path), "--out", str(tmp_path)]
+    assert augment_study.main([*call, "--jobs", "2"]) == 0
     assert [(Path(c.data).name, c.images, c.epochs, len(c.arms)) for c in calls] == [
         *(("bccd", ["20"], [80], 7), ("bccd", ["all"], [12], 4), ("mask", ["400"], [12], 2))
     ]
     assert all(c.study == "augment" and c.jobs == 2 and c.seeds == [0, 1, 2, 3, 4] for c in calls)
-    assert all(set(c.arms) <= set(grid.STUDIES["augment"]) and c.out == Path("there") for c in calls)
+    assert all(set(c.arms) <= set(grid.STUDIES["augment"]) and c.out == tmp_path for c in calls)
+    assert "augment_study.py" in json.loads((tmp_path / ABOUT).read_text(encoding="utf-8"))["command"]
     monkeypatch.setattr(grid, "main", lambda call: 1)
-    assert augment_study.main([str(tmp_path)]) == 1
+    assert augment_study.main(call) == 1
 
 
 class InThisProcess:

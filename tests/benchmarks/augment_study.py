@@ -19,8 +19,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # runs from a clone, installed 
 
 from benchmarks import grid  # noqa: E402
 
+from yolo_ft.finetune.files import write_json_atomic  # noqa: E402
 from yolo_ft.finetune.hyp import PRESETS  # noqa: E402
+from yolo_ft.report.recorded import ABOUT  # noqa: E402
 
+COMMAND = "python tests/benchmarks/augment_study.py path/to/data"
 SINGLE = ("flips", "rotation", "brightness")
 GRIDS = (  # data, images, epochs, arms
     ("bccd", "20", "80", (*PRESETS, *SINGLE)),
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for data, images, epochs, arms in GRIDS:
         what = ["--data", str(options.data / data), "--images", images, "--epochs", epochs, "--arms", *arms]
         codes.append(grid.main(["augment", *what, *common]))
+    write_json_atomic(Path(options.out, ABOUT), grid.about("augment") | {"command": COMMAND})
     return max(codes)
 
 

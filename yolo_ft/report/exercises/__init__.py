@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from yolo_ft.report.exercises import basics
+from yolo_ft.report.exercises import augmentation, basics
 
-EXERCISES = {row.id: row for row in (*basics.ROWS,)}
+EXERCISES = {row.id: row for row in (*basics.ROWS, *augmentation.ROWS)}
