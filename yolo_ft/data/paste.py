@@ -23,7 +23,7 @@ FEATHER = 0.2  # width of the soft edge outside the box, in half sides of the bo
 HIDDEN = 0.2  # no object loses more than this share of its box to what is pasted, all together
 COVERED = 0.25  # an object of which other boxes cover more than this share is not copied
 MIN_SIDE = 4.0  # pixels at the training size: below it there is nothing to see
-TRIES = 10  # random places looked at for each object
+TRIES, LOOKS = 50, 8  # random places tried for each object, and how many free ones of these are compared
 SEAM_POINTS = 24  # the seam is compared on a grid of at most about so many rows and columns
 OPAQUE = 256  # alpha of a pixel that shows the pasted object alone
 
@@ -150,7 +150,7 @@ def soft_edge(height: int, width: int) -> np.ndarray:
 def free_corners(
     rng: np.random.Generator, shape: tuple[int, int], patch: Patch, boxes: np.ndarray, hidden: np.ndarray
 ) -> np.ndarray:
-    """Where the patch may lie in an image of `shape` (h, w): up to `TRIES` rows (left, top), maybe none.
+    """Where the patch may lie in an image of `shape` (h, w): up to `LOOKS` rows (left, top), maybe none.
 
     The patch lies inside the image, and each object of `boxes` (n, 4), of which the share `hidden` (n,) is covered
     already, loses at most `HIDDEN` in all: it stays in sight and keeps its label.
@@ -160,7 +160,7 @@ def free_corners(
         return np.zeros((0, 2), np.int64)
     corners = rng.integers(0, room + 1, size=(TRIES, 2))
     lost = hidden + _shares_inside(boxes, patch.box + np.tile(corners, 2))
-    return corners[(lost <= HIDDEN).all(1)]
+    return corners[(lost <= HIDDEN).all(1)][:LOOKS]
 
 
 def seam(pixels: np.ndarray, patch: Patch, left: int, top: int) -> int:
