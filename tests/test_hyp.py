@@ -2,6 +2,7 @@
 
 import pytest
 
+from yolo_ft.api import YOLO
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune import prefix_cache
@@ -80,3 +81,11 @@ def test_a_file_named_like_a_preset_wins(tmp_path, monkeypatch):
     (tmp_path / "light").write_text("lr0: 0.5\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert load_hyp("light")["lr0"] == 0.5
+
+
+def test_a_preset_is_for_every_family_and_settings_beside_it_win():
+    model = YOLO("yolo26n.yaml")
+    with pytest.raises(UserError, match="YOLOv5's gains"):
+        model.train("cells", hyp="hyp.finetune")
+    with pytest.raises(UserError, match="degrees='much'"):  # the preset was read, and overridden
+        model.train("cells", hyp="strong", degrees="much")
