@@ -66,8 +66,8 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
         "--hyp",
         default=SUPPRESS,
         metavar="FILE",
-        help="YOLOv5 hyper-parameter file, the name of a packaged one, or how strongly to augment: none, light, default, "
-        "strong",
+        help="YOLOv5 hyper-parameter file, the name of a packaged one, or a preset of the augmentation alone: none, "
+        "light, default, strong",
     )
     how.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any hyper-parameter, e.g. mixup=0.1"
