@@ -249,9 +249,3 @@ def test_the_closing_epochs_show_one_image_at_a_time():
     for index in range(4):
         image, _ = augment(dataset, index, settings, 0, 0, mosaic=False)
         assert set(np.unique(image)) == {50 * index, BORDER}
-
-
-def test_copy_paste_cannot_act():
-    dataset = coloured(4)
-    with_it, without = (augment(dataset, 1, TrainConfig(imgsz=64, copy_paste=value), 0, 0)[0] for value in (1.0, 0.0))
-    assert (with_it == without).all()

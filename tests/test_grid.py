@@ -1,12 +1,14 @@
 """Grids of small trainings: which images, which labels, which rows are missing, and what one run leaves."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks import grid
+from benchmarks import augment_study, grid
 
+from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.report import recorded as home
@@ -58,6 +60,38 @@ def test_one_run_is_one_row_and_is_not_made_again(tmp_path, capsys, monkeypatch)
     assert "1 runs to train" in capsys.readouterr().out
     assert grid.main([*call, "--out", str(tmp_path)]) == 0
     assert "0 runs to train" in capsys.readouterr().out and (tmp_path / ROWS).read_bytes() == before
+
+
+def test_a_run_of_lesson_09_also_tells_memory_from_learning(monkeypatch):
+    monkeypatch.setattr(grid, "COMMON", {**grid.COMMON, "imgsz": 64})
+    row = grid.train("augment", "cells", "4", "paste", 3, 1)
+    assert [row[name] for name in grid.KEY] == ["cells", 4, "paste", 3, 1] and row["rare"] == "WBC"  # 183 of 2719
+    assert 0 < row["loss"] < 50
+    for name in ("seen_map50_95", "rare_ap50", "rare_ap50_95"):
+        assert 0 <= row[name] <= 1
+
+
+def test_every_arm_of_every_study_can_be_configured():
+    for arms in grid.STUDIES.values():
+        for arm in arms.values():
+            TrainConfig.from_dict({**grid.COMMON, **arm.settings, "epochs": 12})
+
+
+def test_the_study_of_lesson_09_is_three_grids_of_known_arms(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(grid, "main", lambda call: calls.append(grid.parse(call)) or 0)
+    for name in ("bccd", "mask"):
+        (tmp_path / name).mkdir()
+    call = [str(tmp_path), "--out", str(tmp_path)]
+    assert augment_study.main([*call, "--jobs", "2"]) == 0
+    assert [(Path(c.data).name, c.images, c.epochs, len(c.arms)) for c in calls] == [
+        *(("bccd", ["20"], [80], 7), ("bccd", ["all"], [12], 4), ("mask", ["400"], [12], 2))
+    ]
+    assert all(c.study == "augment" and c.jobs == 2 and c.seeds == [0, 1, 2, 3, 4] for c in calls)
+    assert all(set(c.arms) <= set(grid.STUDIES["augment"]) and c.out == tmp_path for c in calls)
+    assert "augment_study.py" in json.loads((tmp_path / ABOUT).read_text(encoding="utf-8"))["command"]
+    monkeypatch.setattr(grid, "main", lambda call: 1)
+    assert augment_study.main(call) == 1
 
 
 class InThisProcess:

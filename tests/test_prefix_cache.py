@@ -101,7 +101,14 @@ def test_other_weights_or_statistics_find_no_old_view(tiny_set, folder, change):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"seed": 1}, {"fliplr": 0.4}, {"hsv_h": 0.1}, {"mosaic": 0.5}, {"compute": Compute("cpu", "bf16", True, 1)}],
+    [
+        {"seed": 1},
+        {"fliplr": 0.4},
+        {"hsv_h": 0.1},
+        {"mosaic": 0.5},
+        {"copy_paste": 0.5},
+        {"compute": Compute("cpu", "bf16", True, 1)},
+    ],
 )
 def test_other_augmentation_finds_no_old_view(tiny_set, folder, settings):  # noqa: F811
     cache_of(tiny_set).view(0, True)

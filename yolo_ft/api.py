@@ -20,7 +20,7 @@ from yolo_ft.finetune.argument_names import translate
 from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from yolo_ft.finetune.evaluation import detect_images, evaluate
 from yolo_ft.finetune.freezing import FreezePlan, FreezeReport, apply_plan, current_plan, freeze
-from yolo_ft.finetune.hyp import load_hyp
+from yolo_ft.finetune.hyp import PRESETS, load_hyp
 from yolo_ft.finetune.metrics import Metrics
 from yolo_ft.finetune.phases import is_phases, parse_phases, total_epochs
 from yolo_ft.finetune.runs import Run
@@ -89,13 +89,14 @@ class YOLO:
         The head is fitted to the data's classes: rows of classes with the same name are kept, others start fresh.
         `freeze` (a selection, or phases such as [(5, "backbone"), (20, None)]) adds to what is frozen already and ends
         with the run.
-        `hyp` names a YOLOv5 hyper-parameter file; further `settings` are those of `TrainConfig`, or Ultralytics' names
-        for them, and override it. Raises `UserError` for what cannot work. Lesson 03.
+        `hyp` names a YOLOv5 hyper-parameter file, or an augmentation preset ("none", "light", "default", "strong");
+        further `settings` are those of `TrainConfig`, or Ultralytics' names for them, and override it. Raises
+        `UserError` for what cannot work. Lesson 03.
         """
         train_set, val_set = load_dataset(data, "train"), load_dataset(data, "val")
         if epochs is None and is_phases(freeze):
             epochs = total_epochs(parse_phases(freeze))
-        if hyp and self.model.family != "yolov5":
+        if hyp and str(hyp) not in PRESETS and self.model.family != "yolov5":
             raise UserError("Hyper-parameter files hold YOLOv5's gains, which mislead YOLO26: give settings by name.")
         given = {**translate(settings), **({} if epochs is None else {"epochs": epochs})}
         config = TrainConfig.from_dict(

@@ -63,7 +63,11 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
         help="augmentations per image behind a frozen prefix, cached (default: automatic; 0: fresh ones, no cache)",
     )
     how.add_argument(
-        "--hyp", default=SUPPRESS, metavar="FILE", help="YOLOv5 hyper-parameter file, or the name of a packaged one"
+        "--hyp",
+        default=SUPPRESS,
+        metavar="FILE",
+        help="YOLOv5 hyper-parameter file, the name of a packaged one, or a preset of the augmentation alone: none, "
+        "light, default, strong",
     )
     how.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any hyper-parameter, e.g. mixup=0.1"

@@ -115,10 +115,6 @@ def tile(data: str, out: str, size: int, overlap: float, min_visible: float, ima
 
     print(tile_data(data, out, size, overlap, min_visible, images, origin))
 
-    reports = [dataset.health for dataset in load_splits(data).values()]
-    print(*reports, sep="\n")
-    return int(any(report.issues for report in reports))
-
 
 def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -> None:
     """Write new splits as lists of images and print how alike they are; `settings` are those of `split` and `folds`."""

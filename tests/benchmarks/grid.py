@@ -39,6 +39,10 @@ from yolo_ft.core.seeding import generator, seed_everything  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset  # noqa: E402
 from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
+from yolo_ft.finetune.evaluation import evaluate  # noqa: E402
+from yolo_ft.finetune.hyp import PRESETS  # noqa: E402
+from yolo_ft.finetune.runs import Run  # noqa: E402
+from yolo_ft.models.detector import Detector  # noqa: E402
 from yolo_ft.report.recorded import ABOUT, ROWS  # noqa: E402
 
 RECORDED = ROOT / "yolo_ft" / "report" / "recorded"
@@ -82,6 +86,11 @@ def confused(share: float) -> Callable:
     return damage
 
 
+def augmented(**settings: float) -> Arm:
+    """An arm of lesson 09: these augmentation settings, and natural images in the last two epochs of any budget."""
+    return Arm(settings={**settings, "close_mosaic": 2})
+
+
 STUDIES = {
     # the arms of lesson 05; random-prefix keeps its statistics running, see freeze_study.py
     "transfer": {
@@ -100,6 +109,14 @@ STUDIES = {
         "sloppy 20%": Arm(labels=sloppy(0.2)),
         "confused 10%": Arm(labels=confused(0.1)),
         "confused 30%": Arm(labels=confused(0.3)),
+    },
+    # lesson 09: presets, single transforms on top of none, and pasting on top of the default; see augment_study.py
+    "augment": {
+        **{name: augmented(**settings) for name, settings in PRESETS.items()},
+        "flips": augmented(**PRESETS["none"] | {"fliplr": 0.5, "flipud": 0.5}),
+        "rotation": augmented(**PRESETS["none"] | {"degrees": 15.0}),
+        "brightness": augmented(**PRESETS["none"] | {"hsv_v": 0.4}),
+        "paste": augmented(**PRESETS["default"] | {"copy_paste": 0.5}),
     },
 }
 KEY = ["data", "images", "arm", "epochs", "seed"]  # what names a row
@@ -155,12 +172,28 @@ def train(study: str, data: str, number: str, name: str, epochs: int, seed: int)
         config = TrainConfig.from_dict({**settings, "weights": arm.weights or "packaged", "data": whole.name})
         model = YOLO(arm.weights, seed=seed).model
         seed_everything(seed)
-        run = fit(fit_head(model, train_set.names), train_set, val_set, config)
-        summary = run.summary
+        model = fit_head(model, train_set.names)
+        run = fit(model, train_set, val_set, config)
+        summary, more = run.summary, memory(model, train_set, run, whole) if study == "augment" else {}
     final = summary["final"]
     row = dict(zip(KEY, (whole.name, len(train_set), name, epochs, seed), strict=True))
     row |= {metric: round(final[metric], 5) for metric in ("map50", "map50_95", "precision", "recall")}
-    return row | {"train_seconds": round(summary["train_seconds"], 1)}
+    return row | more | {"train_seconds": round(summary["train_seconds"], 1)}
+
+
+def memory(model: Detector, train_set: Dataset, run: Run, whole: Dataset) -> dict:
+    """What tells learning from memorising, and the class that `whole` has least of: further columns of a row.
+
+    `seen_map50_95`: mAP on the training images as they are; `loss`: of the last epoch; `rare`: that class and its AP.
+    """
+    labels = np.concatenate([whole.target(i).labels for i in range(len(whole))])
+    counts = np.bincount(labels, minlength=whole.num_classes)
+    rare = whole.names[int(np.argmin(np.where(counts, counts, len(labels) + 1)))]
+    found = run.summary["final"]["per_class"].get(rare, {"ap50": np.nan, "ap50_95": np.nan})
+    seen = evaluate(model, train_set, imgsz=COMMON["imgsz"]).map50_95
+    row = {"loss": run.history["loss"].iloc[-1], "seen_map50_95": seen, "rare": rare}
+    row |= {f"rare_{name}": value for name, value in found.items()}
+    return {name: value if isinstance(value, str) else round(float(value), 5) for name, value in row.items()}
 
 
 def make(options: argparse.Namespace, out: Path) -> bool:

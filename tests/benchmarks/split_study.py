@@ -29,13 +29,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # runs from a clone, installed or not
 
 from benchmarks.freeze_study import COMMON, train  # noqa: E402
-from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
 
 from yolo_ft import DEFAULT_WEIGHTS, YOLO, UserError, load_dataset  # noqa: E402
 from yolo_ft.core.boxes import xyxy_to_cxcywh  # noqa: E402
 from yolo_ft.core.seeding import generator  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset, load_splits  # noqa: E402
+from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
 from yolo_ft.data.partition import class_counts, partition  # noqa: E402
 from yolo_ft.data.split import split  # noqa: E402
 from yolo_ft.finetune.evaluation import detect  # noqa: E402

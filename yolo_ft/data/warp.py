@@ -14,6 +14,7 @@ from PIL import Image
 
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.targets import Target
+from yolo_ft.data.dataset import Dataset
 
 BORDER = 114  # the grey of YOLOv5's borders
 MIN_SIDE, MAX_ASPECT, MIN_AREA_SHARE = 2.0, 100.0, 0.10  # which warped boxes are still worth learning (YOLOv5 v7.0)
@@ -32,6 +33,13 @@ class Tile:
     def boxes(self) -> np.ndarray:
         """(n, 4) xyxy boxes in pixels of the canvas."""
         return self.target.boxes + np.array([self.left, self.top] * 2, np.float32)
+
+
+def scaled(dataset: Dataset, index: int, size: int) -> tuple[np.ndarray, Target]:
+    """Image `index` with its long side at `size`, and its boxes in those pixels."""
+    pixels, target, (height, width) = dataset.resized(index, size), dataset.target(index), dataset.size(index)
+    ratio = np.array([pixels.shape[1] / width, pixels.shape[0] / height] * 2, np.float32)
+    return pixels, Target(target.boxes * ratio, target.labels)
 
 
 def random_matrix(rng: np.random.Generator, canvas: int, size: int, config: TrainConfig) -> tuple[np.ndarray, float]:

@@ -1,7 +1,7 @@
-"""YOLOv5's hyper-parameter files: shipped by name, read from disk as people have them.
+"""YOLOv5's hyper-parameter files, shipped by name or read from disk, and presets that set the augmentation alone.
 
 A file that is given stands for YOLOv5's own recipe: SGD, nominal batch 64, slow EMA, linear decay, at least 100
-warm-up batches (`RECIPE`). Lesson 07 compares the recipes with the defaults for small data.
+warm-up batches (`RECIPE`). Lesson 07 compares the recipes with the defaults for small data, lesson 09 the presets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from yolo_ft.core.config import TrainConfig, require_known
+from yolo_ft.core.config import DEFAULTS, TrainConfig, require_known
 from yolo_ft.core.errors import UserError
 
 RECIPE = {
@@ -141,21 +141,40 @@ SHIPPED = {
     "hyp.finetune": _FINETUNE,
 }
 
+# {name: augmentation settings, and nothing else}; no preset pastes: that is about rare classes, not about strength
+AUGMENTATION = (
+    *("hsv_h", "hsv_s", "hsv_v", "degrees", "translate", "scale", "shear", "perspective"),
+    *("flipud", "fliplr", "mosaic", "mixup", "copy_paste"),
+)
+_NONE = dict.fromkeys(AUGMENTATION, 0.0)
+_DEFAULT = {key: DEFAULTS[key] for key in AUGMENTATION}
+PRESETS = {
+    "none": _NONE,
+    "light": _NONE | {"hsv_h": 0.01, "hsv_s": 0.3, "hsv_v": 0.2, "translate": 0.05, "scale": 0.2, "fliplr": 0.5},
+    "default": _DEFAULT,
+    "strong": _DEFAULT
+    | {"hsv_h": 0.03, "hsv_s": 0.9, "hsv_v": 0.6, "degrees": 10.0, "translate": 0.2, "scale": 0.8, "shear": 2.0}
+    | {"flipud": 0.5, "mixup": 0.15},
+}
+
 
 def load_hyp(name: str | Path) -> dict:
-    """Settings of a hyp file, by shipped name (`hyp.finetune`, with or without `.yaml`) or by path.
+    """Settings of a hyp file, by shipped name (`hyp.finetune`, with or without `.yaml`) or by path, or of a preset.
 
     A file on disk wins over a shipped one of the same name. Keys that no part of this package can act on warn;
-    unknown keys are a `UserError` that names the nearest. Returns settings for `TrainConfig`, `RECIPE` included.
+    unknown keys are a `UserError` that names the nearest. Returns settings for `TrainConfig`, `RECIPE` included; a
+    preset ("none", "light", "default", "strong") is augmentation alone and changes nothing else.
     """
     path = Path(name)
     shipped = path.name.removesuffix(".yaml")
     if path.is_file():
         values = _read(path)
+    elif str(name) in PRESETS:
+        return dict(PRESETS[str(name)])
     elif shipped in SHIPPED and path.parent == Path():
         values = SHIPPED[shipped]
     else:
-        raise UserError(f"There is no hyp file '{name}': give a path or one of {', '.join(SHIPPED)}.")
+        raise UserError(f"There is no hyp file '{name}': give a path or one of {', '.join([*PRESETS, *SHIPPED])}.")
     for key in values:
         require_known(key, SCRATCH_LOW | {"anchors": 0.0, **TrainConfig().to_dict()})
     _warn_without_effect(values)
@@ -177,10 +196,10 @@ def _read(path: Path) -> dict:
 def _warn_without_effect(values: dict) -> None:
     """Say which given keys cannot act.
 
-    `iou_t` never did in YOLOv5 v6 and v7, `copy_paste` needs polygons, `anchors` asks for another head than the
-    checkpoints have.
+    `iou_t` never did in YOLOv5 v6 and v7, `anchors` asks for another head than the checkpoints have. `copy_paste`
+    does act, though otherwise than in YOLOv5, where it mirrors outlines within a mosaic (see `data/paste.py`).
     """
-    idle = [key for key in ("copy_paste", "anchors") if values.get(key)]
+    idle = ["anchors"] if values.get("anchors") else []
     if values.get("iou_t", SCRATCH_LOW["iou_t"]) != SCRATCH_LOW["iou_t"]:
         idle.append("iou_t")
     if idle:

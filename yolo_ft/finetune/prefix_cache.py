@@ -32,7 +32,7 @@ BUDGET = 4 * 2**30  # bytes of all views on this machine; those not used for lon
 UNFINISHED, HOUR = ".unfinished-", 3600  # seconds
 # the settings that decide what an augmented image looks like
 AUGMENTATION = (
-    *("imgsz", "seed", "mosaic", "mixup", "degrees", "translate", "scale", "shear", "perspective"),
+    *("imgsz", "seed", "mosaic", "mixup", "copy_paste", "degrees", "translate", "scale", "shear", "perspective"),
     *("hsv_h", "hsv_s", "hsv_v", "flipud", "fliplr"),
 )
 

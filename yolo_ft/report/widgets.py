@@ -55,8 +55,8 @@ def explorer(controls: Mapping[str, Any], view: View) -> ipywidgets.VBox:
     return ipywidgets.VBox([*controls.values(), content, sentence])
 
 
-def _wide(kind: type, **settings: Any) -> Any:
-    """An input whose description is never cut off; redrawn when it is let go, not on the way."""
+def wide(kind: type, **settings: Any) -> Any:
+    """An input (`kind`: its class) whose description is never cut off; redrawn when it is let go."""
     return kind(style={"description_width": "initial"}, layout={"width": "480px"}, **settings)
 
 
@@ -78,8 +78,8 @@ def layer_filter(table: pd.DataFrame) -> ipywidgets.VBox:
     """A text box and a stage menu over `model.layers()` or `model.parameter_table()`. Lesson 01."""
     stages = ["all", *dict.fromkeys(table["stage"])]
     controls = {
-        "text": _wide(ipywidgets.Text, description="contains", placeholder="cv2, model.9, C3 …"),
-        "stage": _wide(ipywidgets.Dropdown, options=stages, description="stage"),
+        "text": wide(ipywidgets.Text, description="contains", placeholder="cv2, model.9, C3 …"),
+        "stage": wide(ipywidgets.Dropdown, options=stages, description="stage"),
     }
     return explorer(controls, lambda text, stage: layer_view(table, text, stage))
 
@@ -109,8 +109,8 @@ def depth_slider(tables: Mapping[str, pd.DataFrame], depth: int = 10) -> ipywidg
     deepest = min(int(table["freeze"].max()) for table in tables.values())
     settings = {"min": 0, "max": deepest, "value": depth, "continuous_update": False}
     controls = {
-        "network": _wide(ipywidgets.Dropdown, options=list(tables), description="network"),
-        "depth": _wide(ipywidgets.IntSlider, description="frozen layers", **settings),
+        "network": wide(ipywidgets.Dropdown, options=list(tables), description="network"),
+        "depth": wide(ipywidgets.IntSlider, description="frozen layers", **settings),
     }
     return explorer(controls, lambda network, depth: depth_view(tables, network, depth))
 
@@ -143,7 +143,7 @@ def confidence_slider(
 ) -> ipywidgets.VBox:
     """A slider over the confidence threshold of one image's detections. Lessons 00 and 04."""
     settings = {"min": 0.05, "max": 0.95, "step": 0.05, "value": start, "continuous_update": False}
-    controls = {"confidence": _wide(ipywidgets.FloatSlider, description="confidence", **settings)}
+    controls = {"confidence": wide(ipywidgets.FloatSlider, description="confidence", **settings)}
     return explorer(controls, lambda confidence: confidence_view(image, truth, detections, confidence, names))
 
 
@@ -181,7 +181,7 @@ def threshold_slider(
 ) -> ipywidgets.VBox:
     """A slider over the confidence: a mark runs along the precision-recall curve of every class. Lesson 04."""
     settings = {"min": 0.05, "max": 0.95, "step": 0.05, "value": 0.25, "continuous_update": False}
-    controls = {"confidence": _wide(ipywidgets.FloatSlider, description="confidence", **settings)}
+    controls = {"confidence": wide(ipywidgets.FloatSlider, description="confidence", **settings)}
     return explorer(controls, lambda confidence: threshold_view(curves, truths, detections, confidence, names))
 
 
@@ -217,8 +217,8 @@ def mistake_browser(
     score = {"min": 0.05, "max": 0.95, "step": 0.05, "value": 0.25, "continuous_update": False}
     place = {"min": 1, "max": len(truths), "value": 1, "continuous_update": False}
     controls = {
-        "rank": _wide(ipywidgets.IntSlider, description="rank (1 = worst)", **place),
-        "confidence": _wide(ipywidgets.FloatSlider, description="confidence", **score),
+        "rank": wide(ipywidgets.IntSlider, description="rank (1 = worst)", **place),
+        "confidence": wide(ipywidgets.FloatSlider, description="confidence", **score),
     }
     return explorer(
         controls, lambda rank, confidence: mistake_view(images, truths, detections, rank, confidence, names)

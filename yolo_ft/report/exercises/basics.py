@@ -1,13 +1,10 @@
-"""The exercises of lessons 01-05 as data: right answer, named misconceptions, three hints each.
-
-`lessons.check` and `lessons.hint` speak from these rows; the notebooks print each question word for word (tested).
-"""
+"""The exercises of lessons 01-05: names, freezing, training, reading results, comparing."""
 
 from __future__ import annotations
 
 from yolo_ft.report.answers import Exercise
 
-_ROWS = (
+ROWS = (
     Exercise(
         "01.1",
         1,
@@ -278,5 +275,3 @@ _ROWS = (
         tolerance=0.01,
     ),
 )
-
-EXERCISES = {row.id: row for row in _ROWS}
