@@ -31,6 +31,9 @@ ANSWERS = [
     ("05.1", -0.0133, (0.0133, "sign"), (-0.04, "sum")),
     ("05.2", " Not decided ", ("confirmed", "five seeds"), ("not confirmed", "against")),
     ("05.3", 1.667, (3, "Only the step"), (1.8, "Times add")),
+    ("13.1", 11, (10, "attention"), (23, "neck")),
+    ("13.2", 8400, (25200, "anchors"), (16800, "both heads")),
+    ("13.3", (56, 32, 104, 64), ([48, 24, 96, 56], "centre"), ([24, 64, 72, 96], "swapped")),
 ]  # fmt: skip
 
 
@@ -85,6 +88,18 @@ def test_answers_of_lesson_01_are_what_the_network_says():
     assert names["model.24.m.0.weight"].shape[0] == EXERCISES["01.2"].answer
     counts = {nc: sum(p.numel() for p in build_model("yolov5n", nc).parameters()) for nc in (80, 20)}
     assert counts[80] - counts[20] == EXERCISES["01.3"].answer
+
+
+def test_answers_of_lesson_13_are_what_the_network_says():
+    model = build_model("yolo26n", num_classes=1)
+    assert list(range(EXERCISES["13.1"].answer)) == list(model.stages["backbone"])
+    maps = [torch.zeros(1, 5, 640 // stride, 640 // stride) for stride in model.strides]
+    maps[1][0, :4, 3, 5] = torch.tensor([2.0, 1.5, 1.0, 0.5])
+    boxes = model.decode(maps)[0, :, :4]
+    assert len(boxes) == EXERCISES["13.2"].answer
+    x1, y1, x2, y2 = EXERCISES["13.3"].answer
+    expected = torch.tensor([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1])
+    torch.testing.assert_close(boxes[80 * 80 + 3 * 40 + 5], expected)
 
 
 def test_answer_of_02_3_is_what_the_optimiser_does():

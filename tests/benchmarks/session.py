@@ -58,8 +58,7 @@ class Session:
     """Where data and runs lie, who takes part, and what was measured so far.
 
     `python` is an interpreter that may have the peers, `peers` are those wanted that it has. A folder is never used
-    twice: where
-    `out` exists, the session is `out-2`.
+    twice: where `out` exists, the session is `out-2`.
     """
 
     def __init__(self, data: Path, out: Path, python: str, wanted: Sequence[str] = tuple(MODELS)) -> None:

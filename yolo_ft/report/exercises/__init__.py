@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from yolo_ft.report.exercises import basics
+from yolo_ft.report.exercises import basics, yolo26
 
-EXERCISES = {row.id: row for row in (*basics.ROWS,)}
+EXERCISES = {row.id: row for row in (*basics.ROWS, *yolo26.ROWS)}
