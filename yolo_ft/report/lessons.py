@@ -24,7 +24,7 @@ from yolo_ft.report.exercises import EXERCISES
 LINE = 100  # characters; wider lines scroll sideways in a rendered notebook
 UNDECIDED = "not decided by this budget"
 
-# What the guides claim, and lessons 00-05 measure.
+# What the guides claim, and the lessons measure.
 CLAIMS = {
     "F1": "Freezing layers 0–9 trains faster and costs a little final accuracy.",
     "F2": "Freezing layers 0–23 is faster still and costs more.",
@@ -36,6 +36,7 @@ CLAIMS = {
     "F8": "Early layers hold universal features, late layers task-specific ones.",
     "T1": "Fine-tuning beats training from scratch in time and data.",
     "T2": "Fine-tuning needs only a few thousand images.",
+    "Y1": "At equal training time YOLO26n ends more accurate than YOLOv5n.",
     "P3": "Recording procedure and hyper-parameters makes a run reproducible.",
 }
 
