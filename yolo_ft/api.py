@@ -134,7 +134,10 @@ class YOLO:
         return detect_images(self.model, pixels, imgsz, conf, iou, end_to_end=not nms)
 
     def save(self, path: str | Path, half: bool = False) -> None:
-        """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers."""
+        """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers.
+
+        `tests/back_to_yolov5.py` and `tests/back_to_ultralytics.py` turn such a file into one of theirs.
+        """
         save_checkpoint(path, self.model, half=half)
 
 
