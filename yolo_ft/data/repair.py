@@ -28,13 +28,17 @@ import yaml
 from yolo_ft.core.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks import check
-from yolo_ft.data.dataset import Dataset, _locate
+from yolo_ft.data.dataset import Dataset
+from yolo_ft.data.drawn import drawn_set
 from yolo_ft.data.duplicates import LOOK_ALIKE, NEAR_COPY, clusters, find_pairs
 from yolo_ft.data.findings import CheckReport
-from yolo_ft.data.formats import SPLITS, DataSpec, key, label_path, parse_labels, read_spec, split_images
+from yolo_ft.data.formats import DataSpec, split_images
 from yolo_ft.data.groups import PLACE
 from yolo_ft.data.images import ImageError, check_image
+from yolo_ft.data.labels import label_path, parse_labels
 from yolo_ft.data.outputs import new_folder
+from yolo_ft.data.records import SPLITS, key
+from yolo_ft.data.scan import open_source
 
 OVERSHOOT = 0.01  # share of the image that a coordinate may lie outside 0..1 and still be cut instead of distrusted
 EXACT = 1e-4  # share of the image that counts as the edge itself
@@ -86,9 +90,13 @@ def fix(data: str | Path, out: str | Path) -> Repair:
     `data`: a `data.yaml` or its folder. The rules are those of this module. Raises `UserError` when `out` is not empty
     or lies inside the data set, or when a split would lose all its images. Lesson 06.
     """
-    if isinstance(data, Dataset) or str(data) in ("cells", "cells.yaml"):
+    if isinstance(data, Dataset) or drawn_set(data):
         raise UserError("A drawn set needs no repair: pass the path of a data.yaml.")
-    spec = read_spec(_locate(data))
+    spec = open_source(data)
+    if not isinstance(spec, DataSpec):
+        raise UserError(
+            f"{spec.path} is not in YOLO format: convert it first (yolo-ft data convert), then fix the copy."
+        )
     paths = {split: split_images(spec, split)[0] for split in spec.splits}
     out = new_folder(out, {spec.root, *(path.parent for images in paths.values() for path in images)})
     images, changes = _read(spec, paths)

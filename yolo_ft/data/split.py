@@ -16,10 +16,11 @@ import yaml
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.formats import SPLITS, label_path, parse_labels
 from yolo_ft.data.health import DROPPED, HealthReport
+from yolo_ft.data.labels import label_path, parse_labels
 from yolo_ft.data.metadata import group_labels, image_times
 from yolo_ft.data.partition import class_counts, consecutive, partition
+from yolo_ft.data.records import SPLITS
 from yolo_ft.data.split_report import GIVEN, SplitReport, split_report
 
 SMALL = 1000  # images; below it a fifth is for validation, from it on a tenth
