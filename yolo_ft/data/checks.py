@@ -81,7 +81,7 @@ def _pair_findings(splits: Splits) -> Iterator[Finding]:
         kind = _pair_kind(pair, split != twin)
         if kind is not None:
             yield Finding(kind, split, splits[split].keys[i], alike, None, one, other)
-        if pair.kind != LOOK_ALIKE and splits[split].path(i) != splits[twin].path(j):
+        if pair.kind != LOOK_ALIKE:
             yield from _labels_of_copies(splits, one, other)
 
 
