@@ -93,6 +93,7 @@ def test_folds_validate_every_image_once(test, groups):
         assert covered(fold) == list(range(60))
         assert groups is None or "No leakage" in str(fold.report())
         assert not test or (fold.indices["test"] == made[0].indices["test"]).all()
+        assert not test or len(fold.indices["test"]) == 6
     assert {len(fold.indices["val"]) for fold in made} <= set(range(12, 18))
 
 
