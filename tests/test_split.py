@@ -93,6 +93,7 @@ def test_folds_validate_every_image_once(test, groups):
         assert covered(fold) == list(range(60))
         assert groups is None or "No leakage" in str(fold.report())
         assert not test or (fold.indices["test"] == made[0].indices["test"]).all()
+        assert not test or len(fold.indices["test"]) == 6
     assert {len(fold.indices["val"]) for fold in made} <= set(range(12, 18))
 
 
@@ -147,6 +148,18 @@ def test_written_lists_load_again_from_anywhere_and_after_a_move(tmp_path, monke
     with pytest.warns(UserWarning, match="1 × kept as background"):
         both = load_dataset(moved, "train"), load_dataset(moved, "val")
     assert both[0].names == {0: "Kätzchen", 1: "dog"} and [len(part) for part in both] == [7, 3]
+
+
+def test_links_are_listed_as_they_are_because_labels_lie_beside_them(tmp_path):
+    file = photographs(tmp_path / "set")
+    (tmp_path / "store").mkdir()
+    for image in (tmp_path / "set" / "images").iterdir():
+        image.rename(tmp_path / "store" / image.name)
+        try:
+            image.symlink_to(tmp_path / "store" / image.name)
+        except OSError:
+            pytest.skip("this system allows no links")
+    assert len(load_dataset(split(file).write(tmp_path / "out"), "val")) == 6
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
