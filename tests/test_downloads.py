@@ -10,8 +10,9 @@ import pytest
 from official_format import write_official
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.data import remote
 from yolo_ft.finetune import checkpoints, downloads
-from yolo_ft.finetune.downloads import OFFICIAL, cache_folder, fetch_weights, official_name
+from yolo_ft.finetune.downloads import OFFICIAL, fetch_weights, official_name
 from yolo_ft.models import build_model
 
 
@@ -26,6 +27,7 @@ def weights(tmp_path_factory) -> bytes:
 def cache(tmp_path, monkeypatch):
     folder = tmp_path / "a cache, später"
     monkeypatch.setenv("YOLO_FT_CACHE", str(folder))
+    monkeypatch.setattr(remote, "PAUSE", 0)
     return folder
 
 
@@ -61,13 +63,6 @@ def test_only_bare_official_names_are_official():
     others = "yolo26 yolo26n-seg.pt yolov5n6.pt yolov5nu.pt yolov5n-seg.pt yolov8n.pt a/yolov5n.pt yolov5n.yaml".split()
     assert [official_name(name) for name in ("", *others)] == [None] * 9
     assert all(digest is None or len(digest) == 64 for digest in OFFICIAL.values())
-
-
-def test_the_cache_folder_is_the_variable_or_below_home(cache, monkeypatch, tmp_path):
-    assert cache_folder() == cache
-    monkeypatch.delenv("YOLO_FT_CACHE")
-    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
-    assert cache_folder() == tmp_path / ".cache" / "yolo_ft"
 
 
 def test_the_first_download_is_kept_and_its_hash_recorded_and_said(cache, server, weights, capsys):

@@ -10,7 +10,7 @@ import pytest
 from picture_sets import photograph
 from PIL import Image, ImageOps
 
-from yolo_ft.data.images import ImageError, check_image, read_image
+from yolo_ft.data.images import ImageError, check_image, page_count, read_image
 
 
 def save(path: Path, image: Image.Image, **options) -> Path:
@@ -45,7 +45,7 @@ def test_an_empty_missing_or_foreign_file_is_refused_with_its_reason(tmp_path):
         ("L", 77, (77, 77, 77)),
         ("LA", (77, 3), (77, 77, 77)),
         ("1", 1, (255, 255, 255)),
-        ("I;16", 257, (1, 1, 1)),
+        ("I;16", 257, (1, 1, 1)),  # one value alone has no percentiles to lie between: it is divided by 257
         ("I;16", 65535, (255, 255, 255)),
         ("I;16", 128, (0, 0, 0)),  # 128/257 = 0.498
         ("I;16", 129, (1, 1, 1)),  # 129/257 = 0.502
@@ -177,8 +177,50 @@ def test_traps_load_or_are_refused_with_a_reason(real_data):
     }
 
 
-def test_sixteen_bit_trap_keeps_its_brightness(real_data):
+def saved(path: Path, values: np.ndarray) -> np.ndarray:
+    """What is read of a 16-bit grey image: one channel, as whole numbers."""
+    Image.fromarray(values.astype(np.uint16)).save(path)
+    pixels = read_image(path)
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    return pixels[..., 0].astype(int)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_twelve_bit_camera_fills_the_range_whatever_its_offset(tmp_path, suffix):
+    ramp = np.arange(4000).reshape(40, 100)  # by hand: 0.1 % of 4000 pixels are 4, so value 3 is black, 3995 white
+    pixels = saved(tmp_path / f"a.{suffix}", ramp)
+    assert pixels.ravel()[[0, 3, 1999, 3995, 3999]].tolist() == [0, 0, round(1996 * 255 / 3992), 255, 255]
+    assert (np.diff(pixels.ravel()) >= 0).all() and len(np.unique(pixels)) == 256
+    assert (saved(tmp_path / f"b.{suffix}", ramp * 3 + 700) == pixels).all()  # absolute brightness is given up
+
+
+def test_hot_pixels_do_not_darken_the_picture_but_a_mask_keeps_its_spots(tmp_path):
+    ramp = np.arange(10_000).reshape(100, 100) % 1000
+    hot = ramp.copy()
+    hot[0, :5] = 65535  # 5 of 10,000 pixels: fewer than 0.1 %
+    assert np.abs(saved(tmp_path / "hot.png", hot) - saved(tmp_path / "ramp.png", ramp))[1:].max() <= 1
+    mask = np.zeros((100, 100), int)
+    mask[3, 3], mask[4, 4] = 2, 1
+    pixels = saved(tmp_path / "mask.png", mask)
+    assert (pixels[3, 3], pixels[4, 4], pixels[0, 0]) == (255, 128, 0)
+
+
+def test_sixteen_bit_trap_is_stretched_between_its_percentiles(real_data):
     path = real_data / "traps" / "images" / "mode_I16.png"
     with Image.open(path) as image:
         raw = np.asarray(image).astype(float)
-    assert np.abs(read_image(path)[..., 0] - raw / 257).max() <= 0.5
+    ranked, tail = np.sort(raw.ravel()), 48  # 0.1 % of 220 x 220 pixels
+    low, high = ranked[tail - 1], ranked[-tail - 1]
+    expected = np.clip((raw - low) / (high - low) * 255, 0, 255)
+    assert np.abs(read_image(path)[..., 0] - expected).max() <= 0.5
+
+
+def test_the_first_of_several_pages_is_read(tmp_path):
+    pages = [Image.new("L", (20, 12), value) for value in (50, 90, 200)]
+    path = tmp_path / "stack.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert page_count(path) == 3 and check_image(path) == (12, 20)
+    assert (read_image(path) == 50).all()
+    assert page_count(save(tmp_path / "one.tiff", pages[0])) == page_count(tmp_path / "any.png") == 1
+    with pytest.raises(ImageError, match="does not exist"):
+        page_count(tmp_path / "gone.tif")

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.finetune import files, machine
-from yolo_ft.finetune.files import atomic_path, plain, write_json_atomic, write_text_atomic, write_yaml_atomic
+from yolo_ft.data import files
+from yolo_ft.data.files import atomic_path, plain, write_json_atomic, write_text_atomic, write_yaml_atomic
+from yolo_ft.finetune import machine
 from yolo_ft.finetune.runs import RESULT_COLUMNS, Run, new_run_folder
 
 

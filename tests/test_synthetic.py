@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import numpy as np
@@ -10,30 +9,29 @@ import pytest
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import hash_uint32
-from yolo_ft.core.targets import Target
-from yolo_ft.data import synthetic
 from yolo_ft.data.canvas import Canvas, Dice, directions, texture
+from yolo_ft.data.drawn import drawn_set, fingerprint
+from yolo_ft.data.shapes import Outline
 from yolo_ft.data.smear import (
     PLATELET,
     RBC,
     WBC,
-    Outline,
     draw_platelet,
     draw_red_cell,
     draw_speck,
     draw_stain,
     draw_white_cell,
 )
-from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, cells, draw_cells, fingerprint
+from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, draw_cells
 
 FIRST_EIGHT = "0bdd1a76a8d627fc63234fc1b606ad99c0f581ab14b3dd1400f4ce3b31f94b22"
 ODD_SIZE = "6fbcf7bd57d0f4e4b9c877656713b92b449ea586e1b76332bc54679a30e38d2d"
 
 
 @pytest.fixture(scope="module")
-def drawn() -> dict[str, dict]:
+def drawn() -> dict[str, tuple[list, list]]:
     """All splits, drawn once."""
-    return {split: cells(split) for split in CELLS_SPLITS}
+    return {split: drawn_set("cells").content(split) for split in CELLS_SPLITS}
 
 
 def test_an_empty_canvas_has_no_boxes_and_lets_all_light_through():
@@ -52,25 +50,7 @@ def test_the_first_images_have_the_committed_bytes():
 
 @pytest.mark.parametrize("split", CELLS_SPLITS)
 def test_every_split_has_the_committed_bytes(drawn, split):
-    assert fingerprint(drawn[split]["images"], drawn[split]["targets"]) == CELLS_SHA256[split]
-
-
-def test_other_bytes_are_told(monkeypatch):
-    monkeypatch.setitem(synthetic.CELLS_SPLITS, "val", range(2))
-    with pytest.warns(UserWarning, match="other bytes"):
-        cells("val")
-
-
-def test_the_fingerprint_sees_pixels_boxes_and_labels():
-    image, target = np.zeros((2, 2, 3), np.uint8), Target([[0, 0, 2, 1]], [1])
-    expected = hashlib.sha256(bytes(12) + np.array([0, 0, 2, 1], "<f4").tobytes() + np.array([1], "<i8").tobytes())
-    assert fingerprint([image], [target]) == expected.hexdigest()
-    others = [
-        fingerprint([image + np.uint8(1)], [target]),
-        fingerprint([image], [Target([[0, 0, 1, 2]], [1])]),
-        fingerprint([image], [Target([[0, 0, 2, 1]], [2])]),
-    ]
-    assert len({expected.hexdigest(), *others}) == 4
+    assert fingerprint(*drawn[split]) == CELLS_SHA256[split]
 
 
 def test_images_are_pure_functions_of_their_key():
@@ -94,24 +74,18 @@ def test_too_small_is_refused_in_a_sentence():
         draw_cells(0, height=31)
 
 
-def test_an_unknown_split_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="'dev'; use one of train, val, test"):
-        cells("dev")
-
-
 def test_splits_have_their_sizes_and_share_no_image(drawn):
-    assert [len(drawn[split]["images"]) for split in ("train", "val", "test")] == [200, 80, 60]
+    assert [len(drawn[split][0]) for split in ("train", "val", "test")] == [200, 80, 60]
     used = [index for split in CELLS_SPLITS.values() for index in split]
     assert len(set(used)) == len(used)
-    images = {image.tobytes() for content in drawn.values() for image in content["images"]}
-    assert len(images) == 340
-    assert all(content["names"] == {0: "RBC", 1: "WBC", 2: "Platelets"} for content in drawn.values())
+    assert len({image.tobytes() for images, _ in drawn.values() for image in images}) == 340
+    assert CELLS_NAMES == {0: "RBC", 1: "WBC", 2: "Platelets"}
 
 
 @pytest.mark.parametrize("split", CELLS_SPLITS)
 def test_classes_are_as_unbalanced_as_in_bccd(drawn, split):
     """BCCD has 11.4 RBC, 1.02 WBC and 0.99 platelets an image."""
-    targets = drawn[split]["targets"]
+    _, targets = drawn[split]
     counts = np.bincount(np.concatenate([t.labels for t in targets]), minlength=3) / len(targets)
     assert 9.5 < counts[RBC] < 13 and 0.8 < counts[WBC] < 1.2 and 0.6 < counts[PLATELET] < 1.5
     numbers = [len(t) for t in targets]
@@ -119,8 +93,8 @@ def test_classes_are_as_unbalanced_as_in_bccd(drawn, split):
 
 
 def test_boxes_are_valid_and_of_believable_size(drawn):
-    boxes = np.concatenate([t.boxes for content in drawn.values() for t in content["targets"]])
-    labels = np.concatenate([t.labels for content in drawn.values() for t in content["targets"]])
+    boxes = np.concatenate([t.boxes for _, targets in drawn.values() for t in targets])
+    labels = np.concatenate([t.labels for _, targets in drawn.values() for t in targets])
     assert boxes.dtype == np.float32 and labels.dtype == np.int64
     assert (boxes == boxes.round()).all() and (boxes >= 0).all() and (boxes <= [320, 240, 320, 240]).all()
     longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
@@ -130,7 +104,7 @@ def test_boxes_are_valid_and_of_believable_size(drawn):
 
 
 def test_pictures_are_neither_flat_nor_burnt_out(drawn):
-    for image in drawn["val"]["images"]:
+    for image in drawn["val"][0]:
         assert image.std() > 4 and 120 < image.mean() < 235
         assert (image == 255).mean() < 0.01 and (image == 0).mean() < 0.01
 
@@ -191,6 +165,14 @@ def test_an_object_outside_the_image_has_no_box():
     assert len(canvas.target(0.5)) == 0 and (canvas.light == 1).all()
 
 
+def test_a_part_of_a_mask_is_compared_with_the_area_of_the_whole():
+    canvas = Canvas(50, 80)
+    canvas.label(0, 0, np.ones((4, 5), bool), 0, area=40)
+    canvas.label(0, 10, np.ones((4, 5), bool), 1, area=41)
+    target = canvas.target(0.5)
+    assert target.labels.tolist() == [0] and target.boxes.tolist() == [[0, 0, 5, 4]]
+
+
 def test_overlapping_stains_absorb_twice():
     canvas = Canvas(4, 4)
     for left in (0, 1):
@@ -221,6 +203,8 @@ def test_dice_stay_in_range_and_reach_both_ends():
     numbers = [dice.integer(-2, 3) for _ in range(2000)]
     assert set(numbers) == {-2, -1, 0, 1, 2, 3}
     assert all(1 <= dice.middling(1, 2) < 2 and 5 <= dice.uniform(5, 6) < 6 for _ in range(500))
+    counts = [dice.count(2.3) for _ in range(3000)]
+    assert set(counts) == {2, 3} and 2.25 < sum(counts) / 3000 < 2.35 and dice.count(0) == 0
     assert 0.25 < sum(dice.chance(0.3) for _ in range(4000)) / 4000 < 0.35
 
 

@@ -24,6 +24,7 @@ from yolo_ft.finetune.hyp import PRESETS, load_hyp
 from yolo_ft.finetune.metrics import Metrics
 from yolo_ft.finetune.phases import is_phases, parse_phases, total_epochs
 from yolo_ft.finetune.runs import Run
+from yolo_ft.finetune.tiled import detect_tiled
 from yolo_ft.finetune.trainer import Listener
 from yolo_ft.finetune.transfer import transfer
 from yolo_ft.models import Detector, build_model
@@ -122,17 +123,23 @@ class YOLO:
         image: str | Path | np.ndarray | Sequence[str | Path | np.ndarray],
         conf: float = 0.25,
         iou: float | None = None,
-        imgsz: int = 320,
+        imgsz: int | None = None,
         nms: bool = True,
+        tile: int | None = None,
+        overlap: float = 0.2,
     ) -> list[Detections]:
         """Detections of one image or several (paths, or uint8 RGB arrays (h, w, 3)), one entry per image. Lesson 00.
 
         Boxes of one class that overlap by more than `iou` (0.45 for YOLOv5, 0.7 for YOLO26) suppress each other;
-        `nms=False` does without, which YOLO26 alone can. Lesson 13.
+        `nms=False` does without, which YOLO26 alone can. Lesson 13. Images are seen at `imgsz` (320). With `tile` they
+        are cut into tiles of so many px, which share `overlap` of their side, and what is found is put together: for
+        images much larger than `imgsz` (then: the tile's own size). Lesson 06.
         """
         many = [image] if isinstance(image, str | Path | np.ndarray) else list(image)
         pixels = [each if isinstance(each, np.ndarray) else read_image(Path(each)) for each in many]
-        return detect_images(self.model, pixels, imgsz, conf, iou, end_to_end=not nms)
+        if tile:
+            return [detect_tiled(self.model, each, tile, overlap, imgsz, conf, iou, not nms) for each in pixels]
+        return detect_images(self.model, pixels, imgsz or 320, conf, iou, end_to_end=not nms)
 
     def save(self, path: str | Path, half: bool = False) -> None:
         """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers."""

@@ -99,13 +99,31 @@ def _add_val(commands_parser: argparse._SubParsersAction) -> None:
 
 
 def _add_predict(commands_parser: argparse._SubParsersAction) -> None:
-    parser = commands_parser.add_parser("predict", help="detect objects in images, and draw them")
+    parser = commands_parser.add_parser(
+        "predict",
+        help="detect objects in images, and draw them",
+        description="Detect objects in images, and draw them into PROJECT/NAME. To label by hand from there: with "
+        "--save-labels, run 'yolo-ft data convert PROJECT/NAME --images SOURCE --to coco --out NEW' and upload "
+        "NEW/annotations/instances_train.json to CVAT (format COCO 1.0) on a task with the same images; for Label "
+        "Studio put the images into PROJECT/NAME/images and run 'label-studio-converter import yolo -i PROJECT/NAME'.",
+    )
     parser.set_defaults(command=commands.predict)
     parser.add_argument("source", nargs="+", help="image files, or folders of images")
     parser.add_argument("--weights", help="checkpoint or official name (default: the packaged one)")
     parser.add_argument("--conf", type=float, default=SUPPRESS, help="smallest score shown")
     parser.add_argument("--iou", type=float, default=SUPPRESS, help="overlap above which the weaker box is dropped")
     parser.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)
+    parser.add_argument(
+        "--tile", type=int, default=SUPPRESS, metavar="PX", help="look at large images in tiles of PX x PX pixels"
+    )
+    parser.add_argument(
+        "--overlap", type=float, default=SUPPRESS, metavar="SHARE", help="of a tile's side, with --tile (default: 0.2)"
+    )
+    parser.add_argument(
+        "--save-labels",
+        action="store_true",
+        help="also write labels/*.txt (YOLO, 5 columns, scores of at least --conf, default 0.25) and classes.txt",
+    )
     parser.add_argument("--project", default="runs", metavar="DIR")
     parser.add_argument("--name", default="predict", help="images land in PROJECT/NAME")
 
@@ -121,12 +139,98 @@ def _add_data(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("data", help="know, check, split and fetch a data set")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     _add_data_check(actions)
+    _add_data_catalog(actions)
+    _add_data_stats(actions)
+    _add_data_convert(actions)
+    _add_data_tile(actions)
+    _add_data_fix(actions)
 
 
 def _add_data_check(actions: argparse._SubParsersAction) -> None:
-    check = actions.add_parser("check", help="what is wrong with a data set; changes nothing")
+    check = actions.add_parser(
+        "check",
+        help="what is wrong with a data set, worst first; changes nothing",
+        description="Exit code 1 when something costs accuracy for certain (level error), else 0.",
+    )
     check.set_defaults(command=data_commands.check)
     check.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+    check.add_argument("--imgsz", "--img", type=int, default=640, help="training size, for tiny boxes (default: 640)")
+    check.add_argument("--out", metavar="DIR", help="also write report.md, report.json and pictures to this new folder")
+    check.add_argument("--weights", help="also list what this model detects for certain where no label is")
+
+
+def _add_data_fix(actions: argparse._SubParsersAction) -> None:
+    fix = actions.add_parser("fix", help="write a repaired copy of a data set, with a log; the source is only read")
+    fix.set_defaults(command=data_commands.fix)
+    fix.add_argument("data", help="a data.yaml, or its folder")
+    fix.add_argument("--out", required=True, metavar="DIR", help="a new folder for the copy")
+
+
+def _add_data_catalog(actions: argparse._SubParsersAction) -> None:
+    listing = actions.add_parser("list", help="public data sets by name: size, licence, and which are here")
+    listing.set_defaults(command=data_commands.show_catalog)
+    get = actions.add_parser("get", help="download a public data set, checked and unpacked")
+    get.set_defaults(command=data_commands.get)
+    get.add_argument("name", help="a name that `yolo-ft data list` shows, such as coco8")
+    get.add_argument("--to", metavar="DIR", help="the set lands in DIR/NAME (default: the cache folder)")
+
+
+def _add_data_stats(actions: argparse._SubParsersAction) -> None:
+    stats = actions.add_parser("stats", help="counts, sizes, positions and colours, and the gap to the source (COCO)")
+    stats.set_defaults(command=data_commands.stats)
+    stats.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+    stats.add_argument("--imgsz", "--img", type=int, default=640, help="image size of the training (default: 640)")
+    stats.add_argument("--out", metavar="DIR", help="also write statistics.json and the figures into this new folder")
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data",
+        help="a data.yaml, COCO .json or folder: YOLO, Pascal VOC, COCO, exports of CVAT, Label Studio and Roboflow",
+    )
+    parser.add_argument("--images", metavar="DIR", help="where the images lie, if not with the annotations")
+    parser.add_argument(
+        "--origin",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="number of the first pixel in VOC files: 1 as in its devkit, 0 in some tools' (default: 1)",
+    )
+
+
+def _add_data_convert(actions: argparse._SubParsersAction) -> None:
+    convert = actions.add_parser("convert", help="write a data set as YOLO, Pascal VOC or COCO; the source stays")
+    convert.set_defaults(command=data_commands.convert)
+    _add_source(convert)
+    convert.add_argument("--to", required=True, choices=("yolo", "voc", "coco"), help="the format to write")
+    convert.add_argument("--out", required=True, metavar="DIR", help="a new folder; images are copied into it")
+
+
+def _add_data_tile(actions: argparse._SubParsersAction) -> None:
+    tile = actions.add_parser(
+        "tile",
+        help="cut large images into tiles with their boxes",
+        description="Tiles of one image stay in its split. A box is cut at the tile's edge and kept where enough of it "
+        "is visible. Predict with the same tiles: yolo-ft predict --tile SIZE.",
+    )
+    tile.set_defaults(command=data_commands.tile)
+    _add_source(tile)
+    tile.add_argument("--size", type=int, default=640, metavar="PX", help="side of a tile (default: 640)")
+    tile.add_argument(
+        "--overlap",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of a tile that its neighbour sees too, at least; larger than the objects is best (default: 0.2)",
+    )
+    tile.add_argument(
+        "--min-visible",
+        type=float,
+        default=0.25,
+        metavar="SHARE",
+        help="share of a box's area that must lie in a tile for the box to be kept there (default: 0.25)",
+    )
+    tile.add_argument("--out", required=True, metavar="DIR", help="a new folder, in YOLO format")
 
 
 def _add_notebooks(commands_parser: argparse._SubParsersAction) -> None:

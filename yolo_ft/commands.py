@@ -65,21 +65,30 @@ def val(weights: str | None, data: str, **settings: Any) -> None:
     )
 
 
-def predict(weights: str | None, source: Sequence[str], project: str, name: str, **settings: Any) -> None:
-    """Print one CSV row per detection and draw every image into a new folder `project/name`."""
+def predict(
+    weights: str | None, source: Sequence[str], project: str, name: str, save_labels: bool, **settings: Any
+) -> None:
+    """Print one CSV row per detection and draw every image into a new folder `project/name`.
+
+    `save_labels` also writes what was found as YOLO labels there: a start for labelling by hand (Lesson 06).
+    """
     from yolo_ft.api import YOLO
     from yolo_ft.data.images import read_image
+    from yolo_ft.data.writers import write_predictions
     from yolo_ft.finetune.runs import new_run_folder
     from yolo_ft.report.lessons import png
     from yolo_ft.report.pictures import draw_boxes
 
-    paths = _image_files(source)
+    files = _image_files(source)
+    labels = [place.with_suffix("").as_posix().casefold() for place in files.values()]
+    if save_labels and (twice := [label for label in labels if labels.count(label) > 1]):
+        raise UserError(f"Two images are called {twice[0]}, so their labels would be one file: predict them apart.")
     model = YOLO(weights)
     folder = new_run_folder(project, name)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "class", "score", "x1", "y1", "x2", "y2"])
     drawn = 0
-    for path in paths:
+    for path, place in files.items():
         try:
             image = read_image(path)
         except UserError as error:  # one bad file does not stop a folder
@@ -90,9 +99,17 @@ def predict(weights: str | None, source: Sequence[str], project: str, name: str,
             writer.writerow([path, model.names[int(label)], f"{score:.3f}", *(f"{value:.1f}" for value in box)])
         drawn += 1
         (folder / f"{drawn:04d}_{path.stem}.png").write_bytes(png(draw_boxes(image, None, found, model.names)))
+        if save_labels:
+            write_predictions(folder, place, image.shape[:2], found, model.names)
     if not drawn:
         raise UserError("None of the files could be read as an image: give JPEG, PNG or other common image files.")
     print(f"{drawn} images drawn in {folder}", file=sys.stderr)
+    if save_labels:
+        print(
+            f"labels of everything with a score of at least {settings.get('conf', 0.25):g}, without the scores: "
+            f"{folder / 'labels'}, classes: {folder / 'classes.txt'}",
+            file=sys.stderr,
+        )
 
 
 def compare(runs: Sequence[str], out: str | None) -> None:
@@ -175,16 +192,16 @@ def _assignments(texts: Sequence[str]) -> dict[str, Any]:
     return {key: scalar(value) for key, value in pairs.items()}
 
 
-def _image_files(sources: Sequence[str]) -> list[Path]:
-    """The files named, and the images of the folders named, sorted."""
+def _image_files(sources: Sequence[str]) -> dict[Path, Path]:
+    """The files named, and the images of the folders named, sorted; each with its path below what was named."""
     from yolo_ft.data.images import SUFFIXES
 
-    paths: list[Path] = []
+    files: dict[Path, Path] = {}
     for source in map(Path, sources):
         if not source.exists():
             raise UserError(f"There is no file or folder {source}.")
         inside = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in SUFFIXES]
-        paths += inside if source.is_dir() else [source]
-    if not paths:
+        files |= {path: path.relative_to(source) for path in inside} if source.is_dir() else {source: Path(source.name)}
+    if not files:
         raise UserError(f"There is no image in {', '.join(sources)}.")
-    return paths
+    return files

@@ -2,11 +2,112 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 
-def check(data: str) -> int:
-    """Print what is wrong with every split of a data set; exit code 1 when something is."""
-    from yolo_ft.data.dataset import load_splits
 
-    reports = [dataset.health for dataset in load_splits(data).values()]
-    print(*reports, sep="\n")
-    return int(any(report.issues for report in reports))
+def check(data: str, imgsz: int, out: str | None, weights: str | None) -> int:
+    """Print what is wrong with a data set, worst first; with `out`, also write the report with pictures there.
+
+    Exit code 1 when a finding costs accuracy for certain (level error).
+    """
+    from yolo_ft.data.checks import check as check_data
+
+    model = None
+    if weights is not None:
+        from yolo_ft.api import YOLO
+
+        model = YOLO(weights)
+    report = check_data(data, imgsz, model)
+    if out is not None:
+        from yolo_ft.report.health_pictures import write_check
+
+        files = write_check(report, out)
+    print(report)
+    if out is not None:
+        print("", *files, sep="\n")
+    return int(report.errors > 0)
+
+
+def fix(data: str, out: str) -> None:
+    """Write a repaired copy of a data set, and print what was changed and what is left for a person."""
+    from yolo_ft.data.repair import fix as fix_data
+
+    print(fix_data(data, out))
+
+
+def show_catalog() -> int:
+    """Print the sets that can be downloaded by name, and which of them are here."""
+    from yolo_ft.data.catalog import sets_folder, table
+    from yolo_ft.data.public_sets import SETS
+
+    print(f"{'name':18}{'here':6}{'images':>7}{'classes':>9}{'MB':>7}  licence")
+    for row in table().itertuples(index=False):
+        print(f"{row.name:18}{row.here:6}{row.images:7,}{row.classes:9}{row.MB:7,}  {row.licence}")
+    print()
+    for entry in SETS.values():
+        print(f"{entry.name:18}{entry.about}\n{'':18}{entry.pages[0]}")
+    print(f"\n`yolo-ft data get NAME` puts a set into {sets_folder()}; data='cells' needs no download.")
+    return 0
+
+
+def get(name: str, to: str | None) -> int:
+    """Download a set of the catalogue, unless it is there already, and print its folder."""
+    from yolo_ft.data import catalog
+
+    folder = catalog.get(name, to)
+    print(f"{folder}\nUse it with: --data {name if to is None else folder}")
+    return 0
+
+
+def stats(data: str, imgsz: int, out: str | None) -> None:
+    """Print the statistics of a data set and its gap to the source; with `out`, write them and their figures there."""
+    from yolo_ft.data.domain_gap import compare_with_source
+    from yolo_ft.data.files import write_json_atomic
+    from yolo_ft.data.source_statistics import beside_coco
+    from yolo_ft.data.stats import statistics
+    from yolo_ft.report import data_plots
+    from yolo_ft.report.lessons import png
+
+    if out is not None:
+        _require_new(out)
+    measured = statistics(data, imgsz)
+    gap, published = compare_with_source(measured), beside_coco(measured)
+    print(f"{measured}\n\n{published.to_string(float_format='{:.2f}'.format)}\n\n{gap}")
+    if out is None:
+        return
+    figures = {
+        "overview": data_plots.overview(measured),
+        "samples": data_plots.contact_sheet(data),
+        "cooccurrence": data_plots.cooccurrence_chart(measured),
+        "source": data_plots.gap_chart(gap),
+    }
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        (folder / f"{name}.png").write_bytes(png(figure))
+    content = {**measured.to_dict(), "gap": gap.to_dict(), "published": published.to_dict("index")}
+    write_json_atomic(folder / "statistics.json", content)
+    print(f"\nstatistics.json and {', '.join(f'{name}.png' for name in figures)} in {folder}")
+
+
+def _require_new(folder: str) -> None:
+    """Raise UserError unless the folder is empty or does not exist: nothing there shall be replaced."""
+    from yolo_ft.core.errors import UserError
+
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is not empty: give a new folder, so that nothing in it is replaced.")
+
+
+def convert(data: str, to: str, out: str, images: str | None, origin: int) -> None:
+    """Write a data set in another format into a new folder, and print what the format cannot hold."""
+    from yolo_ft.data.convert import convert as convert_data
+
+    print(convert_data(data, out, to, images, origin))
+
+
+def tile(data: str, out: str, size: int, overlap: float, min_visible: float, images: str | None, origin: int) -> None:
+    """Cut the images of a data set into tiles with their boxes, as a YOLO folder, and print what became of them."""
+    from yolo_ft.data.tiling import tile as tile_data
+
+    print(tile_data(data, out, size, overlap, min_visible, images, origin))

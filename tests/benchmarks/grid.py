@@ -38,8 +38,8 @@ from yolo_ft.core.cores import usable_cores  # noqa: E402
 from yolo_ft.core.seeding import generator, seed_everything  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset  # noqa: E402
+from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
 from yolo_ft.finetune.evaluation import evaluate  # noqa: E402
-from yolo_ft.finetune.files import write_json_atomic, write_text_atomic  # noqa: E402
 from yolo_ft.finetune.hyp import PRESETS  # noqa: E402
 from yolo_ft.finetune.runs import Run  # noqa: E402
 from yolo_ft.models.detector import Detector  # noqa: E402

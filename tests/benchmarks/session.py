@@ -20,8 +20,8 @@ from benchmarks.watch import timed, watched
 
 from yolo_ft.core.targets import Detections
 from yolo_ft.data.dataset import load_dataset
+from yolo_ft.data.files import write_json_atomic
 from yolo_ft.finetune.evaluation import evaluate_detections
-from yolo_ft.finetune.files import write_json_atomic
 from yolo_ft.finetune.machine import environment, usable_cores
 from yolo_ft.finetune.runs import Run, new_run_folder
 

@@ -12,9 +12,12 @@ from functools import cache
 
 import numpy as np
 
+from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import hash_uint32
 from yolo_ft.core.targets import Target
 
+VISIBLE = 0.5  # an object is labelled when at least this share of its pixels can be seen
+SMALLEST = 32  # pixels of a drawn image's side
 _BLOCK = 512  # draws hashed at once
 
 
@@ -54,6 +57,10 @@ class Dice:
     def chance(self, share: float) -> bool:
         """True in `share` of all draws."""
         return self._next() < share * 4294967296.0
+
+    def count(self, mean: float) -> int:
+        """A whole number with that mean: the fraction is decided by a draw."""
+        return math.floor(mean + self.uniform(0, 1))
 
     def direction(self) -> tuple[float, float]:
         """A unit vector (x, y)."""
@@ -97,48 +104,43 @@ def texture(cell: int, dice: Dice, shape: tuple[int, ...]) -> np.ndarray:
     return _tiles(cell, max(shape) // 512 + 2)[top : top + shape[0], left : left + shape[1]]
 
 
-class Canvas:
-    """Glass with light from below. What is drawn absorbs some of it, so overlaps darken as in a real smear.
+def check_size(height: int, width: int) -> None:
+    """Raise UserError for an image that is too small to draw on."""
+    if min(height, width) < SMALLEST:
+        raise UserError(
+            f"A drawn image of {height} x {width} pixels is too small; use sides of at least {SMALLEST} pixels."
+        )
 
-    `light`: (3, h, w) float32, the share of each colour that comes through. Objects with a label are recorded with
-    their mask, from which `target` derives boxes.
+
+class Scene:
+    """A picture in the making: its size, and which labelled object is topmost at each pixel.
+
+    Objects are recorded with their mask, from which `target` derives boxes.
     """
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
-        self.light = np.ones((3, height, width), np.float32)
         self._owner = np.full((height, width), -1, np.int32)  # topmost labelled object of each pixel
         self._boxes: list[tuple[int, int, int, int]] = []
         self._areas: list[int] = []
         self._labels: list[int] = []
 
-    def _crop(self, left: int, top: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def crop(self, left: int, top: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Where a patch lies on the canvas, and which part of the patch that is (rows, columns; maybe empty)."""
         y0, x0 = max(top, 0), max(left, 0)
         y1, x1 = max(min(top + shape[0], self.height), y0), max(min(left + shape[1], self.width), x0)
         return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
-    def stain(self, left: int, top: int, density: np.ndarray, colour: Sequence[float], hiding: float = 0.0) -> None:
-        """Absorb light: `density` (rows, columns) float32 times `colour` (what is absorbed of red, green, blue at 1).
+    def label(self, left: int, top: int, mask: np.ndarray, label: int, area: int | None = None) -> None:
+        """Record an object whose pixels are `mask` (rows, columns) bool, above everything recorded before.
 
-        `hiding` in [0, 1] first takes away that much of what lies below (an opaque body hides it).
+        `area`: its pixels, where the mask holds only a part of them.
         """
-        canvas, patch = self._crop(left, top, density.shape)
-        density = density[patch]
-        hidden = np.minimum(np.maximum(density, 0) * (2.0 * hiding), hiding) if hiding else None
-        for plane, share in zip(self.light, colour, strict=True):
-            view = plane[canvas]
-            if hidden is not None:
-                view += hidden * (1 - view)
-            view *= np.maximum(1 - density * share, 0.02)
-
-    def label(self, left: int, top: int, mask: np.ndarray, label: int) -> None:
-        """Record an object whose pixels are `mask` (rows, columns) bool, above everything recorded before."""
         columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-        canvas, patch = self._crop(left, top, mask.shape)
+        canvas, patch = self.crop(left, top, mask.shape)
         self._owner[canvas][mask[patch]] = len(self._labels)
         self._boxes.append((left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1))
-        self._areas.append(int(np.count_nonzero(mask)))
+        self._areas.append(int(np.count_nonzero(mask)) if area is None else area)
         self._labels.append(label)
 
     def target(self, visible: float) -> Target:
@@ -153,3 +155,30 @@ class Canvas:
         boxes[:, 0::2] = boxes[:, 0::2].clip(0, self.width)
         boxes[:, 1::2] = boxes[:, 1::2].clip(0, self.height)
         return Target(boxes, np.array(self._labels)).keep(seen >= visible * np.array(self._areas))
+
+
+class Canvas(Scene):
+    """Glass with light from below. What is drawn absorbs some of it, so overlaps darken as in a real smear.
+
+    `light`: (3, h, w) float32, the share of each colour that comes through. `zoom`: pixels of the picture per unit of
+    the smear, around the middle; what is drawn is given in units of the smear.
+    """
+
+    def __init__(self, height: int, width: int, zoom: float = 1.0) -> None:
+        super().__init__(height, width)
+        self.zoom = zoom
+        self.light = np.ones((3, height, width), np.float32)
+
+    def stain(self, left: int, top: int, density: np.ndarray, colour: Sequence[float], hiding: float = 0.0) -> None:
+        """Absorb light: `density` (rows, columns) float32 times `colour` (what is absorbed of red, green, blue at 1).
+
+        `hiding` in [0, 1] first takes away that much of what lies below (an opaque body hides it).
+        """
+        canvas, patch = self.crop(left, top, density.shape)
+        density = density[patch]
+        hidden = np.minimum(np.maximum(density, 0) * (2.0 * hiding), hiding) if hiding else None
+        for plane, share in zip(self.light, colour, strict=True):
+            view = plane[canvas]
+            if hidden is not None:
+                view += hidden * (1 - view)
+            view *= np.maximum(1 - density * share, 0.02)

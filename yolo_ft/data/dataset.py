@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -15,15 +14,14 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from yolo_ft.core.boxes import cxcywh_to_xyxy
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
-from yolo_ft.data.formats import SPLITS, DataSpec, key, label_path, parse_labels, read_spec, split_images
-from yolo_ft.data.health import BACKGROUND, DROPPED, HealthReport, Issue
-from yolo_ft.data.images import ImageError, check_image, read_image
-from yolo_ft.data.synthetic import cells
+from yolo_ft.data.drawn import DrawnSet, drawn_set
+from yolo_ft.data.health import HealthReport
+from yolo_ft.data.images import read_image
+from yolo_ft.data.records import SPLITS, Scan
+from yolo_ft.data.scan import open_source, scan, threads
 
-DRAWN = ("cells", "cells.yaml")
 CACHE_BYTES = 2 * 2**30
 DRAFT_MARGIN = 2  # a JPEG may be decoded at reduced size while it keeps this many times the pixels that are needed
 
@@ -139,131 +137,79 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 (hex) over class names, images and boxes in order; the same wherever the folder lies."""
         digest = hashlib.sha256(repr(list(self.names.items())).encode("utf-8"))
-        with ThreadPoolExecutor(_threads()) as pool:
+        with ThreadPoolExecutor(threads()) as pool:
             for content, target in zip(pool.map(_content_hash, self._images), self._targets, strict=True):
                 digest.update(content + target.boxes.tobytes() + target.labels.tobytes())
         return digest.hexdigest()
 
 
-def load_dataset(data: str | Path | Dataset, split: str = "train") -> Dataset:
+def load_dataset(
+    data: str | Path | Dataset, split: str = "train", images: str | Path | None = None, origin: int = 1
+) -> Dataset:
     """The images and boxes of one split, checked.
 
-    `data`: the path of a `data.yaml` or of the folder that holds it, or "cells", the drawn set that needs no files. A
-    `Dataset` passes through. Findings are listed in `.health` and told in one warning; the rules are in
-    `yolo_ft.data.health`. Raises `UserError` when the split does not exist or holds no labelled object.
+    `data`: the path of a `data.yaml`, of a COCO file, or of a folder in YOLO, Pascal VOC or COCO format, also as CVAT,
+    Label Studio and Roboflow export it; the name of a public set such as "coco8" (`yolo-ft data list`), fetched once;
+    or a drawn set that needs no files: "cells", "cells:field-lab" (another laboratory, see `CellsDomain`), "defects". A
+    `Dataset` passes through.
+    `images`: the folder of the images where they do not lie with the annotations. `origin`: the number of the first
+    pixel in VOC files, 1 as its devkit counts, or 0. Findings are listed in `.health` and told in one warning; the
+    rules are in `yolo_ft.data.health`. Raises `UserError` when the split does not exist or holds no labelled object.
+    Lesson 06.
     """
     if isinstance(data, Dataset):
         return data
     if split not in SPLITS:
         raise UserError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
-    if str(data) in DRAWN:
-        return _drawn(split)
-    spec = read_spec(_locate(data))
-    dataset = _scan(spec, split)
+    if drawn := drawn_set(data):
+        return _drawn(drawn, split)
+    source = open_source(data, images, origin)
+    dataset = _from_scan(scan(source, split))
     if dataset.health.issues:
         warnings.warn(dataset.health.summary(), stacklevel=2)
     if not dataset.health.objects:
+        elsewhere = "" if len(dataset) else " If the images lie elsewhere, pass images=FOLDER (--images FOLDER)."
         raise UserError(
-            f"{spec.path}: no image of '{split}' has a labelled object. Labels are expected beside the images, for "
-            f"example {label_path(spec.root / 'images' / 'a.jpg')}. {dataset.health.summary()}"
+            f"{source.path}: no image of '{split}' has a labelled object. {source.hint}{elsewhere} "
+            f"{dataset.health.summary()}"
         )
     return dataset
 
 
-def load_splits(data: str | Path | Dataset) -> dict[str, Dataset]:
+def load_splits(data: str | Path | Dataset, images: str | Path | None = None, origin: int = 1) -> dict[str, Dataset]:
     """Every split that a data set has, by name, whatever its state: findings are in each `.health`, none is told.
 
-    For work on data before any training (checks, statistics, splits); to train, use `load_dataset`. Lesson 06.
+    For work on data before any training (checks, statistics, splits); to train, use `load_dataset`, whose arguments
+    these are. Lesson 06.
     """
     if isinstance(data, Dataset):
         return {data.split: data}
-    if str(data) in DRAWN:
-        return {split: _drawn(split) for split in SPLITS}
-    spec = read_spec(_locate(data))
-    return {split: _scan(spec, split) for split in spec.splits}
+    if drawn := drawn_set(data):
+        return {split: _drawn(drawn, split) for split in SPLITS}
+    source = open_source(data, images, origin)
+    return {split: _from_scan(scan(source, split)) for split in source.splits}
 
 
-@functools.lru_cache
-def _drawn(split: str) -> Dataset:
-    """The `cells` set, drawn once per process."""
-    content = cells(split)
-    images, targets = content["images"], content["targets"]
+def _from_scan(found: Scan) -> Dataset:
+    records = found.records
+    keys, pictures, sizes = ([getattr(r, what) for r in records] for what in ("key", "image", "size"))
+    targets = [record.objects() for record in records]
+    return Dataset(found.name, found.split, found.names, keys, pictures, sizes, targets, found.health)
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(drawn: DrawnSet, split: str) -> Dataset:
+    """A drawn set's split; the last few are kept, so that it is drawn once per process."""
+    images, targets = drawn.content(split)
     objects = sum(len(target) for target in targets)
-    health = HealthReport("cells", split, len(images), objects, sum(not len(target) for target in targets))
+    health = HealthReport(drawn.name, split, len(images), objects, sum(not len(target) for target in targets))
     sizes = [image.shape[:2] for image in images]
-    keys = [f"cells/{split}/{i:05d}" for i in range(len(images))]
-    return Dataset("cells", split, content["names"], keys, images, sizes, targets, health)
-
-
-def _locate(data: str | Path) -> Path:
-    """The `data.yaml` that the user means."""
-    path = Path(data).expanduser()
-    if path.is_dir():
-        found = sorted(path.glob("*.yaml")) + sorted(path.glob("*.yml"))
-        named = [file for file in found if file.stem == "data"] or found
-        if len(named) != 1:
-            what = f"several ({', '.join(file.name for file in named)})" if named else "none"
-            raise UserError(f"{path} should hold one data.yaml but holds {what}: pass the path of the file.")
-        return named[0]
-    if path.is_file():
-        if path.suffix.lower() not in (".yaml", ".yml"):
-            raise UserError(f"{path} is no data.yaml: pass the YAML file that names train, val and the classes.")
-        return path
-    text = str(data)
-    if path.parent == Path() and path.suffix in ("", ".yaml", ".yml"):
-        raise UserError(
-            f"{path.stem or text} is not on this machine: download it, unpack it and pass the path of its data.yaml; "
-            "offline you can use data='cells'."
-        )
-    raise UserError(f"{text} does not exist (from {Path.cwd()}): pass the path of a data.yaml, or data='cells'.")
-
-
-def _scan(spec: DataSpec, split: str) -> Dataset:
-    """Check every image and label file of a split."""
-    paths, issues = split_images(spec, split)
-    check = functools.partial(_check, root=spec.root, num_classes=len(spec.names))
-    kept: list[tuple[str, Path, tuple[int, int], Target]] = []
-    with ThreadPoolExecutor(_threads()) as pool:
-        for path, (size, target, findings) in zip(paths, pool.map(check, paths), strict=True):
-            issues += findings
-            if target is not None:
-                kept.append((key(path, spec.root), path, size, target))
-    objects = sum(len(target) for *_, target in kept)
-    background = sum(not len(target) for *_, target in kept)
-    health = HealthReport(spec.name, split, len(kept), objects, background, issues)
-    columns = [[row[i] for row in kept] for i in range(4)]
-    return Dataset(spec.name, split, spec.names, *columns, health)
-
-
-def _check(path: Path, root: Path, num_classes: int) -> tuple[tuple[int, int], Target | None, list[Issue]]:
-    """((height, width), objects or None if the image is dropped, findings) of one image."""
-    try:
-        height, width = check_image(path)
-    except ImageError as error:
-        return (0, 0), None, [Issue(key(path, root), None, error.reason, DROPPED)]
-    label = label_path(path)
-    try:
-        text = label.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return (height, width), Target(), [Issue(key(path, root), None, f"no label file {label.name}", BACKGROUND)]
-    except (UnicodeDecodeError, OSError) as error:
-        return (0, 0), None, [Issue(key(label, root), None, f"cannot be read as UTF-8 text ({error})", DROPPED)]
-    rows, findings = parse_labels(text, num_classes)
-    issues = [Issue(key(label, root), *finding) for finding in findings]
-    if any(issue.action == DROPPED for issue in issues):
-        return (0, 0), None, issues
-    if not len(rows):
-        issues.append(Issue(key(label, root), None, "the label file is empty", BACKGROUND))
-    limits = np.array([width, height, width, height], np.float64)
-    boxes = np.clip(cxcywh_to_xyxy(rows[:, 1:]) * limits, 0, limits)
-    return (height, width), Target(boxes, rows[:, 0]), issues
+    folder = drawn.name.replace(":", "-")  # keys may become file names
+    keys = [f"{folder}/{split}/{i:05d}" for i in range(len(images))]
+    return Dataset(drawn.name, split, dict(drawn.names), keys, images, sizes, targets, health)
 
 
 def _content_hash(image: Path | np.ndarray) -> bytes:
     if isinstance(image, Path):
         return hashlib.sha256(image.read_bytes()).digest()
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
-
-
-def _threads() -> int:
-    return min(8, os.cpu_count() or 1)

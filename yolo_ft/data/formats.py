@@ -5,39 +5,56 @@ Nothing found in a folder is executed: a `download:` script is not run, a `.cach
 
 from __future__ import annotations
 
-import math
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.health import DROPPED, IGNORED, ROW_REMOVED, Issue
+from yolo_ft.data.health import IGNORED, Issue
+from yolo_ft.data.image_index import ImageIndex
 from yolo_ft.data.images import SUFFIXES
+from yolo_ft.data.labels import label_path, read_labels
+from yolo_ft.data.records import SPLITS, Reader, Record, key
 
-SPLITS = ("train", "val", "test")
 UNREAD_SUFFIXES = frozenset(".avif .gif .heic .heif .jp2 .jxl .svg".split())  # never passed over silently
-BOX_COLUMNS = 5
+ELSEWHERE = "if the images lie elsewhere, pass images=FOLDER (--images FOLDER)"
+CVAT_FOLDER = "data/"  # what the lists in CVAT's exports put before every path, though no such folder is exported
+UNTELLING = ("data", "obj", "classes")  # names of files that say nothing about the data set
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a `data.yaml` says: its place, the root folder, class names and the entries of every split."""
+    """What a `data.yaml` says: its place, the root folder, class names and the entries of every split.
+
+    `images`: where the images lie if not where the file says; labels are then still looked for where it says.
+    """
 
     path: Path
     root: Path
     names: dict[int, str]
     splits: dict[str, list[str]]
+    images: ImageIndex | None = None
 
     @property
     def name(self) -> str:
         """A short name for messages: the folder, unless the file itself has a telling name."""
-        return self.path.resolve().parent.name if self.path.stem == "data" else self.path.stem
+        return self.path.resolve().parent.name if self.path.stem in UNTELLING else self.path.stem
+
+    @property
+    def hint(self) -> str:
+        """Where labels are expected."""
+        return f"Labels are expected beside the images, for example {label_path(self.root / 'images' / 'a.jpg')}."
+
+    def readers(self, split: str) -> tuple[list[Reader], list[Issue]]:
+        """One reader per image of the split, and what was passed over."""
+        paths, issues = split_images(self, split)
+        return [functools.partial(_read, path, self) for path in paths], issues
 
 
-def read_spec(path: Path) -> DataSpec:
+def read_spec(path: Path, images: ImageIndex | None = None) -> DataSpec:
     """Read a `data.yaml` (UTF-8, with or without BOM). Raises `UserError` with the mend."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
@@ -58,7 +75,7 @@ def read_spec(path: Path) -> DataSpec:
             splits[split] = [_native(str(entry)) for entry in entries]
     if not splits:
         raise UserError(f"{path} names no images: add 'train:' and 'val:' with a folder, a .txt list, or several.")
-    return DataSpec(path, _root(path, content.get("path")), names, splits)
+    return DataSpec(path, _root(path, content.get("path")), names, splits, images)
 
 
 def _names(path: Path, content: dict) -> dict[int, str]:
@@ -112,9 +129,9 @@ def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
     issues: list[Issue] = []
     for entry in spec.splits[split]:
         place = _find(spec, split, entry)
-        if place.is_dir():
+        if not place.is_file():
             found = sorted((p for p in place.rglob("*") if p.is_file()), key=lambda p: p.as_posix())
-            images += [p for p in found if p.suffix.lower() in SUFFIXES]
+            images += [p for p in found if p.suffix.lower() in SUFFIXES] or _labelled(place, spec)
             unread = [p for p in found if p.suffix.lower() in UNREAD_SUFFIXES]
             reason = "pictures of this format are not read: save it as PNG"
             issues += [Issue(key(p, spec.root), None, reason, IGNORED) for p in unread]
@@ -123,7 +140,9 @@ def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
         else:
             images += _read_list(place, spec.root)
     if not images:
-        raise UserError(f"{spec.path}: '{split}: {', '.join(spec.splits[split])}' holds no image: check the path.")
+        raise UserError(
+            f"{spec.path}: '{split}: {', '.join(spec.splits[split])}' holds no image: check the path, or {ELSEWHERE}."
+        )
     seen: set[Path] = set()
     unique = []
     for image in images:
@@ -140,9 +159,11 @@ def _find(spec: DataSpec, split: str, entry: str) -> Path:
     for candidate in (spec.root / entry, spec.path.parent / entry, spec.root / bare, spec.path.parent / bare):
         if candidate.exists():
             return candidate
+    if spec.images and _labelled(spec.root / bare, spec):
+        return spec.root / bare
     raise UserError(
         f"{spec.path}: '{split}: {entry}' does not exist (looked for {spec.root / entry}): correct 'path:' or "
-        f"'{split}:'. A 'download:' script in the file is never run here."
+        f"'{split}:', or {ELSEWHERE}. A 'download:' script in the file is never run here."
     )
 
 
@@ -154,82 +175,26 @@ def _read_list(path: Path, root: Path) -> list[Path]:
         raise UserError(f"{path} is not a UTF-8 list of images: save it as UTF-8, one path per line.") from None
     images = []
     for line in filter(None, map(str.strip, lines)):
-        beside, below = path.parent / _native(line), root / _native(line)
-        images.append(beside if beside.exists() or not below.exists() else below)
+        text = _native(line)
+        places = [path.parent / text, root / text]
+        if text.startswith(CVAT_FOLDER):
+            places.append(path.parent / text.removeprefix(CVAT_FOLDER))
+        fallback = places[-1] if len(places) > 2 else places[0]
+        images.append(next((place for place in places if place.exists()), fallback))
     return images
 
 
-def key(path: Path, root: Path) -> str:
-    """A name for the file that stays the same when the data set moves: its path below the root."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+def _labelled(folder: Path, spec: DataSpec) -> list[Path]:
+    """Where images without which labels were exported would lie in `folder`: one for each label file."""
+    labels = label_path(folder / "a.jpg").parent
+    if spec.images is None or not labels.is_dir():
+        return []
+    return [folder / label.relative_to(labels).with_suffix(".jpg") for label in sorted(labels.rglob("*.txt"))]
 
 
-def label_path(image: Path) -> Path:
-    """Where the labels of an image are: the last folder `images` becomes `labels`, the suffix .txt.
-
-    Without a file there, one beside the image is taken, so that no folder called `images` further up can hide it.
-    """
-    parts = list(image.parts)
-    for i in range(len(parts) - 2, -1, -1):
-        if parts[i] == "images":
-            parts[i] = "labels"
-            break
-    usual, beside = Path(*parts).with_suffix(".txt"), image.with_suffix(".txt")
-    return beside if beside != usual and beside.is_file() and not usual.is_file() else usual
-
-
-def parse_labels(text: str, num_classes: int) -> tuple[np.ndarray, list[tuple[int, str, str]]]:
-    """Rows `class cx cy w h` (normalised) as (n, 5) float64, and the findings as (line, reason, action).
-
-    Polygon rows `class x1 y1 x2 y2 x3 y3 ...` become the box around them; YOLOv5 reads a file with any polygon as
-    polygons only, here every row speaks for itself, so that mixed files keep their boxes. Blank lines are skipped.
-    When a finding says "image dropped", the rows must not be used (see `health`).
-    """
-    rows: list[tuple[float, ...]] = []
-    findings: list[tuple[int, str, str]] = []
-    seen: set[tuple[float, ...]] = set()
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        row = _parse_row(words, num_classes)
-        if isinstance(row, str):
-            findings.append((number, row, DROPPED))
-        elif row in seen:
-            findings.append((number, "the same row again", ROW_REMOVED))
-        elif row[3] <= 0 or row[4] <= 0:
-            findings.append((number, "the box has no width or height", ROW_REMOVED))
-        else:
-            seen.add(row)
-            rows.append(row)
-    return np.array(rows, np.float64).reshape(-1, BOX_COLUMNS), findings
-
-
-def _parse_row(words: list[str], num_classes: int) -> tuple[float, ...] | str:
-    """(class, cx, cy, w, h), or the reason why the row cannot be used."""
-    if len(words) != BOX_COLUMNS and (len(words) < 7 or len(words) % 2 == 0):
-        return f"{len(words)} columns instead of 5 (class cx cy w h) or a polygon (class x1 y1 x2 y2 x3 y3 ...)"
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        return "not a number: " + next(word for word in words if not _is_number(word))
-    if not all(math.isfinite(value) for value in values):
-        return "NaN or infinity"
-    label, coordinates = values[0], values[1:]
-    if label != int(label) or not 0 <= label < num_classes:
-        return f"class {words[0]} is not in 0..{num_classes - 1}"
-    if min(coordinates) < 0 or max(coordinates) > 1:
-        worst = min(coordinates) if min(coordinates) < 0 else max(coordinates)
-        return f"{worst:g} is outside 0..1 (coordinates are shares of the image's width and height)"
-    if len(words) == BOX_COLUMNS:
-        return tuple(values)
-    xs, ys = coordinates[0::2], coordinates[1::2]
-    return (label, (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys))
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def _read(listed: Path, spec: DataSpec) -> tuple[Record | None, list[Issue]]:
+    """The record of the image that was listed as lying at `listed`."""
+    found = spec.images.find(key(listed, spec.root)) if spec.images else None
+    image, label = found or listed, label_path(listed)
+    roots = (spec.root, *(spec.images.folders if spec.images else ()))
+    return read_labels(key(image, *roots), image, label, key(label, spec.root), len(spec.names))

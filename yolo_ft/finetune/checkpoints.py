@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.files import atomic_path, plain
 from yolo_ft.finetune.archives import Archive
 from yolo_ft.finetune.downloads import OFFICIAL, fetch_weights, official_name
-from yolo_ft.finetune.files import atomic_path, plain
 from yolo_ft.finetune.unpickling import Record, StoredTensor
 from yolo_ft.models import build_model, model_for
 from yolo_ft.models.detector import Detector

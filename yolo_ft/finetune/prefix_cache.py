@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.fetch import cache_folder
 from yolo_ft.data.loader import TrainLoader
-from yolo_ft.finetune.downloads import cache_folder
 from yolo_ft.finetune.prefix import Prefix, prepared
 
 BUDGET = 4 * 2**30  # bytes of all views on this machine; those not used for longest go first

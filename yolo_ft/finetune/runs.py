@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.finetune.files import plain, write_json_atomic, write_text_atomic, write_yaml_atomic
+from yolo_ft.data.files import plain, write_json_atomic, write_text_atomic, write_yaml_atomic
 
 CONFIG, ENVIRONMENT, RESULTS, SUMMARY = "config.yaml", "environment.json", "results.csv", "summary.json"
 WEIGHTS = ("best", "last")

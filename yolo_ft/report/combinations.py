@@ -18,7 +18,7 @@ from typing import Any
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.version import VERSION
-from yolo_ft.finetune.files import write_json_atomic
+from yolo_ft.data.files import write_json_atomic
 from yolo_ft.report.notebook_process import RECORD
 from yolo_ft.report.parameters import Parameter, read_parameters, unknown_parameter
 

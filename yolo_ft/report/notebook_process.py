@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.finetune.files import write_json_atomic
+from yolo_ft.data.files import write_json_atomic
 
 RECORD, LOG, PARTIAL = "combination.json", "log.txt", "unfinished.ipynb"
 RESULT_TYPE = "application/vnd.yolo_ft.result+json"

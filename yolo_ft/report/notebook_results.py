@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.finetune.files import atomic_path, write_text_atomic
+from yolo_ft.data.files import atomic_path, write_text_atomic
 from yolo_ft.finetune.runs import SUMMARY
 from yolo_ft.report.combinations import Combination
 from yolo_ft.report.comparison import Comparison, compare

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.finetune.files import write_text_atomic
+from yolo_ft.data.files import write_text_atomic
 from yolo_ft.report.notebook_process import START_TIMEOUT, own_kernel, reason
 
 if TYPE_CHECKING:

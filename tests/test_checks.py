@@ -1,0 +1,224 @@
+"""What a check finds about images, splits and classes: each finding on a set made for it, none on a clean one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from picture_sets import fingerprint, in_memory, photograph, write_set
+from PIL import Image
+
+from yolo_ft.core.errors import UserError
+from yolo_ft.core.targets import Target
+from yolo_ft.data import findings as kinds
+from yolo_ft.data.checks import check
+from yolo_ft.data.findings import KINDS, CheckReport
+
+CAT, DOG = "0 0.5 0.5 0.4 0.4\n", "1 0.3 0.6 0.2 0.4\n"
+BOTH = CAT + DOG
+TWO_SPLITS = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
+CLEAN = {f"{split}/{split[0]}{n}.png": BOTH for split in ("train", "val") for n in range(12)}
+
+
+def two_splits(folder, changes=(), yaml_text=TWO_SPLITS):
+    """A clean set of twelve images with a cat and a dog in each split, with some label files changed."""
+    return write_set(folder, {**CLEAN, **dict(changes)}, yaml_text)
+
+
+def found(report: CheckReport) -> dict[str, int]:
+    return {kind.name: len(cases) for kind, cases in report.found()}
+
+
+def test_a_clean_set_has_no_finding_and_stays_as_it_is(tmp_path):
+    file = two_splits(tmp_path)
+    before = fingerprint(tmp_path)
+    report = check(file)
+    assert report.findings == [] and report.errors == 0 and str(report).endswith("Nothing found.")
+    assert fingerprint(tmp_path) == before
+
+
+def test_an_empty_set(tmp_path):
+    report = check(in_memory([], []))
+    assert found(report)[kinds.EMPTY_SPLIT.name] == 1 and report.errors == 1
+
+
+def test_the_order_is_by_harm_and_errors_come_before_notes():
+    levels = [kind.level for kind in KINDS]
+    assert KINDS[0] is kinds.LEAKED and levels[-1] == kinds.NOTE
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert levels.index(kinds.WARNING) < levels.index(kinds.NOTE)
+    everything = {kind for kind in vars(kinds).values() if isinstance(kind, kinds.Kind)}
+    assert everything == set(KINDS)
+    cases = [kinds.Finding(kind, "train", "a", "b") for kind in reversed(KINDS)]
+    assert [case.kind for case in CheckReport({}, 640, cases).findings] == list(KINDS)
+
+
+@pytest.mark.parametrize(("copied", "how"), [(".png", "same file"), (".bmp", "same pixels"), (".jpg", "near copy")])
+def test_a_copy_in_two_splits(tmp_path, copied, how):
+    file = two_splits(tmp_path)
+    source, target = tmp_path / "images/train/t3.png", (tmp_path / "images/val/v0.png").with_suffix(copied)
+    Image.fromarray(smooth(3)).save(source)
+    target.with_suffix(".png").unlink()
+    if how == "same file":
+        shutil.copy(source, target)
+    else:
+        Image.open(source).save(target)
+    report = check(file)
+    assert found(report) == {"copy in two splits": 1} and report.errors == 1
+    (case,) = report.findings
+    assert (case.split, case.file, case.place, case.twin) == ("train", "images/train/t3.png", ("train", 5), ("val", 0))
+    assert how in case.reason and f"images/val/{target.name}" in case.reason
+
+
+def smooth(seed: int) -> np.ndarray:
+    """A picture with soft detail, which JPEG keeps."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (15, 25, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((100, 60), Image.Resampling.BICUBIC))
+
+
+def test_a_copy_within_a_split_and_labels_that_disagree(tmp_path):
+    file = two_splits(tmp_path, {"train/t1.png": CAT + "1 0.8 0.2 0.2 0.2\n"})
+    shutil.copy(tmp_path / "images/train/t1.png", tmp_path / "images/train/t2.png")
+    report = check(file)
+    assert found(report) == {"copies labelled differently": 1, "copy within a split": 1}
+    (case,) = report.of(kinds.CONTRADICTION)
+    assert "2 of 4 boxes" in case.reason  # the dog of each has no partner
+    np.testing.assert_allclose(case.boxes, [(70, 6, 90, 18)], atol=0.1)
+
+
+def test_a_copy_without_labels(tmp_path):
+    file = two_splits(tmp_path, {"train/t1.png": None})
+    shutil.copy(tmp_path / "images/train/t1.png", tmp_path / "images/val/v4.png")
+    report = check(file)
+    assert found(report) == {"copy in two splits": 1, "unlabelled copy": 1, "no label file": 1}
+    (case,) = report.of(kinds.UNLABELLED_COPY)
+    assert case.file == "images/train/t1.png" and "val images/val/v4.png has 2" in case.reason
+
+
+def test_one_list_for_two_splits_is_leakage_but_no_contradiction(tmp_path):
+    file = write_set(tmp_path, {f"{n}.png": CAT * 1 + DOG for n in range(10)})  # train and val are the same folder
+    assert found(check(file)) == {"copy in two splits": 10}
+
+
+def test_frames_of_one_video_in_two_splits(tmp_path):
+    names = ["train/clip_0001", "train/clip_0002", "val/clip_0003", "train/street_1", "val/street_2"]
+    file = two_splits(tmp_path, {f"{name}.png": BOTH for name in names})
+    report = check(file)
+    assert found(report) == {"group in two splits": 1}
+    assert "'clip' are in several splits (train 2, val 1)" in report.findings[0].reason
+
+
+def test_a_file_that_breaks_in_the_middle(tmp_path):
+    file = two_splits(tmp_path)
+    picture = tmp_path / "images/train/t0.jpg"
+    (tmp_path / "images/train/t0.png").unlink()
+    Image.fromarray(photograph(60, 100)).save(picture)
+    whole = picture.read_bytes()
+    middle = len(whole) // 2
+    picture.write_bytes(whole[:middle] + b"\xff\xc4\x00\x03\xff" + whole[middle:])  # only decoding meets it
+    assert found(check(file)) == {"image dropped": 1}
+
+
+def test_what_the_scan_finds_is_ranked_with_the_rest(tmp_path):
+    changes = {
+        "train/t0.png": "5 0.5 0.5 0.1 0.1\n",
+        "train/t1.png": BOTH + DOG + "0 0.5 0.5 0 0.1\n",
+        "train/t2.png": None,
+        "train/t3.png": "",
+        "train/extra.png": BOTH,
+        "train/more.png": BOTH,
+    }
+    file = two_splits(tmp_path, changes)
+    (tmp_path / "images/train/t9.png").rename(tmp_path / "images/train/t9.heic")
+    report = check(file)
+    names = ["image dropped", "row removed", "no label file", "passed over", "image without objects"]
+    assert found(report) == dict(zip(names, (1, 2, 1, 1, 1), strict=True))
+    assert [case.line for case in report.of(kinds.REMOVED_ROW)] == [3, 4]
+    (dropped,) = report.of(kinds.DROPPED_IMAGE)
+    assert (dropped.file, dropped.line) == ("labels/train/t0.txt", 1)
+
+
+def test_label_files_without_an_image(tmp_path):
+    file = two_splits(tmp_path)
+    for name in ("labels/train/lost.txt", "labels/train/classes.txt"):
+        (tmp_path / name).write_text(BOTH, encoding="utf-8")
+    report = check(file)
+    assert found(report) == {"label file without image": 1}
+    assert report.findings[0].file == "train/lost.txt"
+
+
+def test_classes_that_are_absent_rare_unmeasured_or_unused(tmp_path):
+    names = "train: images/train\nval: images/val\nnames: [cat, dog, bird, cow, fish]\n"
+    changes = {"val/v0.png": BOTH + "2 0.8 0.8 0.2 0.2\n", "train/t0.png": BOTH + "3 0.8 0.8 0.2 0.2\n"}
+    report = check(two_splits(tmp_path, changes, names))
+    (absent,), (rare,), (unmeasured,), (unused,) = map(
+        report.of, (kinds.ABSENT_CLASS, kinds.RARE, kinds.ONLY_TRAIN, kinds.UNUSED_CLASS)
+    )
+    assert (absent.file, rare.file, unmeasured.file, unused.file) == ("bird", "cow", "cow", "fish")
+    assert "val 1" in absent.reason and rare.reason == "1 objects in train"
+    assert len(report.findings) == 4
+
+
+@pytest.mark.parametrize(
+    ("names", "twins"),
+    [
+        (["cat", "Cat"], 1),
+        (["car", "cars"], 1),
+        (["boxes", "box"], 1),
+        (["berries", "berry"], 1),
+        (["traffic-light", "Traffic lights"], 1),
+        (["cat", "cat"], 1),
+        (["cat", "car", "bus", "buss-stop", "ski", "sky", "glass"], 0),
+    ],
+)
+def test_two_names_for_one_class(tmp_path, names, twins):
+    report = check(two_splits(tmp_path, {}, TWO_SPLITS.replace("[cat, dog]", json.dumps(names))))
+    assert len(report.of(kinds.TWIN_NAMES)) == twins
+
+
+def test_colour_modes_and_sizes(tmp_path):
+    file = two_splits(tmp_path)
+    folder = tmp_path / "images/train"
+    Image.fromarray(photograph(60, 100, 50)[..., 0]).save(folder / "t0.png")
+    Image.fromarray(photograph(60, 100, 51)[..., 0].astype(np.uint16) * 257).save(folder / "t1.png")
+    Image.fromarray(photograph(130, 210, 52)).save(folder / "t2.png")
+    report = check(file)
+    assert found(report) == {"few in another colour mode": 2, "mixed image sizes": 1}
+    assert [case.reason.split(",")[0] for case in report.of(kinds.COLOUR_MODES)] == ["greyscale", "16-bit"]
+    assert "from 100 x 60 to 210 x 130 pixels" in report.of(kinds.SIZES)[0].reason
+
+
+def test_grey_pixels_in_a_colour_file_are_grey(tmp_path):
+    file = two_splits(tmp_path)
+    for path in sorted((tmp_path / "images").rglob("*.png"))[1:]:
+        Image.open(path).convert("L").save(path)
+    first = tmp_path / "images/train/t0.png"
+    assert found(check(file)) == {"few in another colour mode": 1}
+    Image.open(first).convert("L").convert("RGB").save(first)
+    assert found(check(file)) == {}
+
+
+def test_arrays_are_checked_too_and_a_wrong_size_is_told():
+    images = [photograph(60, 100, seed) for seed in (0, 1, 0)]
+    target = Target([[10, 10, 50, 40]], [0])
+    report = check(in_memory(images, [target] * 3, 1))
+    assert found(report) == {"rare class": 1, "copy within a split": 1}
+    with pytest.raises(UserError, match="training size"):
+        check("cells", imgsz=0)
+
+
+def test_the_report_as_text_page_and_json(tmp_path):
+    file = two_splits(tmp_path, {"train/t0.png": "5 0.5 0.5 0.1 0.1\n", "train/t1.png": BOTH + DOG * 5})
+    report = check(file)
+    text = str(report)
+    assert text.index("error: image dropped  1") < text.index("warning: row removed  5")
+    assert "row removed: yolo-ft data fix" in text
+    assert "train labels/train/t1.txt, line 3: the same row again" in text and "... and 2 more" in text
+    page = report.markdown({"image dropped": ["image_dropped.png"]})
+    assert "| error: image dropped | 1 | train |" in page and "![image dropped](image_dropped.png)" in page
+    content = json.loads(json.dumps(report.as_dict()))
+    assert content["splits"]["val"] == {"images": 12, "objects": 24} and content["kinds"][0]["found"] == 1
+    assert content["findings"][0]["file"] == "labels/train/t0.txt" and content["findings"][0]["level"] == "error"
