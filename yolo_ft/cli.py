@@ -144,6 +144,7 @@ def _add_data(commands_parser: argparse._SubParsersAction) -> None:
     _add_data_convert(actions)
     _add_data_tile(actions)
     _add_data_fix(actions)
+    _add_data_split(actions)
 
 
 def _add_data_check(actions: argparse._SubParsersAction) -> None:
@@ -231,6 +232,41 @@ def _add_data_tile(actions: argparse._SubParsersAction) -> None:
         help="share of a box's area that must lie in a tile for the box to be kept there (default: 0.25)",
     )
     tile.add_argument("--out", required=True, metavar="DIR", help="a new folder, in YOLO format")
+
+
+def _add_data_split(actions: argparse._SubParsersAction) -> None:
+    split = actions.add_parser(
+        "split",
+        help="new training, validation and test lists",
+        description="Share all images out anew, written as lists into a new folder; no image is moved. Every split "
+        "gets its share of every class. A test split that exists stays as it is, unless --test is given.",
+    )
+    split.set_defaults(command=data_commands.split)
+    split.add_argument("data", help="a data.yaml, or its folder")
+    split.add_argument("--out", required=True, metavar="DIR", help="a new folder for the lists and their data.yaml")
+    split.add_argument("--val", type=float, metavar="SHARE", help="default: 0.2 below 1,000 images, else 0.1")
+    split.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="default: 0")
+    split.add_argument("--folds", type=int, metavar="K", help="K splits for cross-validation, in DIR/fold0, …")
+    split.add_argument(
+        "--group",
+        dest="groups",
+        metavar="WHAT",
+        help="keep together: near-duplicates, names (frames of a video), a column of --table, or a regular expression",
+    )
+    split.add_argument(
+        "--time",
+        dest="times",
+        metavar="WHAT",
+        help="validate on the newest: exif, a column of --table, or a regular expression such as '(\\d{8})'",
+    )
+    split.add_argument(
+        "--table", metavar="CSV", help="what is known about the images, whose names are its first column"
+    )
+    split.add_argument("--random", dest="stratify", action="store_false", help="do not even the classes out")
+    split.add_argument("--seed", type=int, default=0)
+    split.add_argument(
+        "--leaks", default="near-duplicates", metavar="WHAT", help="look for these in two splits (as --group), or none"
+    )
 
 
 def _add_notebooks(commands_parser: argparse._SubParsersAction) -> None:
