@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # runs from a clone, installed or not
 
 from benchmarks import grid  # noqa: E402
-from yolo_ft.data.files import write_json_atomic  # noqa: E402
 
+from yolo_ft.data.files import write_json_atomic  # noqa: E402
 from yolo_ft.finetune.hyp import PRESETS  # noqa: E402
 from yolo_ft.report.recorded import ABOUT  # noqa: E402
 
