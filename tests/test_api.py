@@ -6,7 +6,7 @@ import torch
 from training_set import tiny_set, train  # noqa: F401
 
 import yolo_ft
-from yolo_ft import YOLO, UserError, evaluate, load_dataset
+from yolo_ft import YOLO, UserError, api, evaluate, load_dataset
 from yolo_ft.api import fit_head
 from yolo_ft.core.targets import Detections
 
@@ -37,6 +37,17 @@ def test_save_and_load(tmp_path):
     assert again.names == model.names and again.model.pretrained
     for key, value in model.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[key], value)
+
+
+def test_packaged_checkpoints_have_names_that_official_files_never_have(tmp_path, monkeypatch):
+    assert YOLO().weights == YOLO("packaged").weights == "packaged"
+    assert api.packaged_weights("yolo26n.pt") is None and api.packaged_weights(str(tmp_path / "packaged")) is None
+    path = tmp_path / "yolo26n.pt"
+    monkeypatch.setitem(api.PACKAGED, "packaged-yolo26n", path)
+    with pytest.raises(UserError, match="'packaged-yolo26n' is not part of this copy .* 'yolo26n.pt'"):
+        YOLO("packaged-yolo26n")
+    YOLO("yolo26n.yaml").save(path)
+    assert repr(YOLO("packaged-yolo26n")) == "YOLO('packaged-yolo26n'): yolo26n, 80 classes"
 
 
 def test_predict_takes_one_image_or_several_and_answers_in_their_pixels():

@@ -199,3 +199,19 @@ def test_validations_are_told_apart_by_how_far_the_network_is():
     session = SimpleNamespace(peers=[], run=lambda *_: run, trained=[{**run, "val_seconds": [9.0] + [2.0] * 5}])
     samples = speed.validation(session, speed.parse(["--data", "x", "--epochs", "3", "--repeat", "1"]))
     assert [values["images/s"] for _, _, values in samples] == [2.0, 6.0, 3.0, 3.0]
+
+
+def test_yolo26n_is_measured_beside_its_like():
+    seen = []
+
+    def run(trainer: str, settings: Settings, repeat: int) -> dict:
+        seen.append((trainer, settings.model, settings.freeze, settings.views))
+        return {}
+
+    options = speed.parse(["--data", "x", "--repeat", "1", "--model", "yolo26n"])
+    session = SimpleNamespace(peers=speed.RIVALS["yolo26n"], run=run)
+    assert len(speed.matrix(session, options)) == 8
+    ours, theirs = ([(f, v) for who, model, f, v in seen if who == name] for name in ("ours", "ultralytics"))
+    assert ours == [(0, 0), (11, 0), (11, 2), (23, 0), (23, 2)] and theirs == [(0, 0), (11, 0), (23, 0)]
+    assert {model for _, model, _, _ in seen} == {"yolo26n"}
+    assert speed.target(session, options) == []

@@ -41,6 +41,9 @@ ANSWERS = [
     ("09.1", [220, 280], ([280, 220], "left"), ([40, 100], "pixels moved")),
     ("09.2", 2.0, (1.414, "side"), (1.0, "tight")),
     ("09.3", 65, (40, "already"), (58.3, "equally")),
+    ("13.1", 11, (10, "attention"), (23, "neck")),
+    ("13.2", 8400, (25200, "anchors"), (16800, "both heads")),
+    ("13.3", (56, 32, 104, 64), ([48, 24, 96, 56], "centre"), ([24, 64, 72, 96], "swapped")),
 ]  # fmt: skip
 
 
@@ -95,6 +98,18 @@ def test_answers_of_lesson_01_are_what_the_network_says():
     assert names["model.24.m.0.weight"].shape[0] == EXERCISES["01.2"].answer
     counts = {nc: sum(p.numel() for p in build_model("yolov5n", nc).parameters()) for nc in (80, 20)}
     assert counts[80] - counts[20] == EXERCISES["01.3"].answer
+
+
+def test_answers_of_lesson_13_are_what_the_network_says():
+    model = build_model("yolo26n", num_classes=1)
+    assert list(range(EXERCISES["13.1"].answer)) == list(model.stages["backbone"])
+    maps = [torch.zeros(1, 5, 640 // stride, 640 // stride) for stride in model.strides]
+    maps[1][0, :4, 3, 5] = torch.tensor([2.0, 1.5, 1.0, 0.5])
+    boxes = model.decode(maps)[0, :, :4]
+    assert len(boxes) == EXERCISES["13.2"].answer
+    x1, y1, x2, y2 = EXERCISES["13.3"].answer
+    expected = torch.tensor([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1])
+    torch.testing.assert_close(boxes[80 * 80 + 3 * 40 + 5], expected)
 
 
 def test_answer_of_02_3_is_what_the_optimiser_does():

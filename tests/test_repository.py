@@ -27,6 +27,7 @@ ROOMS = [
     ["report"],
     ["api"],
     ["commands", "data_commands"],
+    ["data_cli"],
     ["cli"],
     ["__main__"],
 ]

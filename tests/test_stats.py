@@ -109,6 +109,9 @@ def test_contrast_is_the_spread_of_brightness():
     half[:, SIDE // 2 :] = 255
     row = statistics(in_memory([half], [Target()])).images.iloc[0]
     assert row[["brightness", "contrast", "red_std"]].tolist() == [0.5, 0.5, 0.5]
+    half[..., :2] = 0  # blue, which looks dark: 0.114 of white
+    row = statistics(in_memory([half], [Target()])).images.iloc[0]
+    assert row[["brightness", "contrast", "red_std", "blue_std"]].tolist() == [14.5 / 255, 14.5 / 255, 0, 0.5]
 
 
 def test_positions_lie_where_the_centres_are():

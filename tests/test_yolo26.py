@@ -184,6 +184,22 @@ def test_both_ways_to_detections(model):
         build_model("yolov5n", 1).detections([], end_to_end=True)
 
 
+def test_the_head_that_is_not_asked_is_left_out_and_the_answers_stay(model):
+    with torch.no_grad():
+        raw = model(image(2, 64, 96))
+        for end_to_end, expected in ((False, raw[:3]), (True, raw[3:])):
+            with model.answering(end_to_end):
+                some = model(image(2, 64, 96))
+            assert len(some) == 3 and all(torch.equal(a, b) for a, b in zip(some, expected, strict=True))
+            a, b = (model.detections(maps, 0.9, 0.7, end_to_end=end_to_end) for maps in (some, raw))
+            assert len(a[0]) > 0 and all(torch.equal(*pair) for pair in zip(a, b, strict=True))
+        with pytest.raises(KeyError), model.answering(True):
+            raise KeyError
+        assert len(model(image(2, 64, 96))) == 6
+    with build_model("yolov5n", 1).answering(False):
+        pass
+
+
 def test_a_place_may_answer_with_several_classes_and_never_more_than_there_are_places():
     model = build_model("yolo26n", 3)
     raw = [torch.full((1, 7, 2 * s, 2 * s), -9.0) for s in (4, 2, 1)] * 2

@@ -31,28 +31,28 @@ from yolo_ft.models import Detector, build_model
 from yolo_ft.report.live import default_listener
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "yolov5n.pt"
-PACKAGED = "packaged"  # how a configuration or a notebook's parameter names them
+# how a call, a configuration or a notebook's parameter names the packaged checkpoints; never the official weights
+PACKAGED = {"packaged": DEFAULT_WEIGHTS, "packaged-yolo26n": DEFAULT_WEIGHTS.with_name("yolo26n.pt")}
 ARCHITECTURE = (".yaml", ".yml")
 
 
 class YOLO:
     """A detector with its weights: look at it, freeze it, train it, measure it, use it.
 
-    `YOLO()` or `YOLO("packaged")` is the packaged checkpoint, `YOLO("yolo26n.pt")` the official weights (downloaded
-    once) or a path, `YOLO("yolo26n.yaml")` the architecture with random weights (`seed` draws them; no YAML file is
-    read).
+    `YOLO()` or `YOLO("packaged")` is the packaged YOLOv5n, `YOLO("packaged-yolo26n")` the packaged YOLO26n,
+    `YOLO("yolo26n.pt")` the official weights (downloaded once) or a path, `YOLO("yolo26n.yaml")` the architecture with
+    random weights (`seed` draws them; no YAML file is read).
 
     `model` is the network (`nn.Module`), `names` its classes {index: name}. Lesson 00.
     """
 
     def __init__(self, weights: str | Path | None = None, seed: int = 0):
-        self.weights = str(weights or PACKAGED)
+        self.weights = str(weights or "packaged")
         if self.weights.endswith(ARCHITECTURE):
             seed_everything(seed)
             self.model = build_model(Path(self.weights).stem)
         else:
-            source = DEFAULT_WEIGHTS if self.weights == PACKAGED else self.weights
-            self.model = model_from_checkpoint(load_checkpoint(source))
+            self.model = model_from_checkpoint(load_checkpoint(packaged_weights(self.weights) or self.weights))
         self.model.eval()
 
     def __repr__(self) -> str:
@@ -142,8 +142,19 @@ class YOLO:
         return detect_images(self.model, pixels, imgsz or 320, conf, iou, end_to_end=not nms)
 
     def save(self, path: str | Path, half: bool = False) -> None:
-        """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers."""
+        """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers.
+
+        `tests/back_to_yolov5.py` and `tests/back_to_ultralytics.py` turn such a file into one of theirs.
+        """
         save_checkpoint(path, self.model, half=half)
+
+
+def packaged_weights(name: str) -> Path | None:
+    """The file of the packaged checkpoint `name`; None for all other names. Raises `UserError` where it is missing."""
+    path = PACKAGED.get(name)
+    if path is not None and not path.is_file():
+        raise UserError(f"'{name}' is not part of this copy of yolo_ft: take the official weights, '{path.name}'.")
+    return path
 
 
 def fit_head(model: Detector, names: dict[int, str], reference: bool = False) -> Detector:

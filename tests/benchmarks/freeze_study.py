@@ -1,9 +1,12 @@
-"""Make the recorded study of lesson 05: five arms by five seeds on real images, every run a `yolo-ft train`.
+"""Make the recorded studies of lessons 05 and 13: arms by seeds on real images, every run a `yolo-ft train`.
 
     python tests/benchmarks/freeze_study.py --data path/to/bccd      # about half an hour on 2 cores; repeat to go on
     python tests/benchmarks/freeze_study.py --table                  # the table of what is recorded, as Markdown
     python tests/benchmarks/freeze_study.py --data path/to/bccd --arms freeze10 views1 views2 views4 views8 \
         --seeds 0 1 2 --work runs/views_bccd --out yolo_ft/report/recorded/views_bccd
+    python tests/benchmarks/freeze_study.py --data path/to/bccd --epochs-yolo26 N \
+        --arms yolov5n-none yolov5n-freeze10 yolov5n-freeze24 yolo26n-none yolo26n-freeze11 yolo26n-freeze23 \
+        --work runs/families_bccd --out yolo_ft/report/recorded/families_bccd
 
 Finished runs are skipped and interrupted ones resumed. `--data cells` needs no images.
 """
@@ -11,7 +14,6 @@ Finished runs are skipped and interrupted ones resumed. `--data cells` needs no 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -24,13 +26,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a clone, installed or not
 
-from yolo_ft import DEFAULT_WEIGHTS, UserError, compare, load_checkpoint  # noqa: E402
+from yolo_ft import UserError, compare, load_checkpoint  # noqa: E402
+from yolo_ft.api import PACKAGED, packaged_weights  # noqa: E402
+from yolo_ft.finetune.downloads import sha256  # noqa: E402
 from yolo_ft.finetune.machine import usable_cores  # noqa: E402
 from yolo_ft.finetune.runs import CONFIG, ENVIRONMENT, RESULTS, SUMMARY, Run  # noqa: E402
 from yolo_ft.report.comparison import HIGH, LOW, Comparison  # noqa: E402
 from yolo_ft.report.recorded import ABOUT  # noqa: E402
 
 RECORDED = ROOT / "yolo_ft" / "report" / "recorded" / "freeze_bccd"
+YOLO26 = ("--weights", "packaged-yolo26n")
 # What an arm adds to the command; without --weights it begins with the packaged checkpoint. The random prefix has
 # frozen weights but live BatchNorm statistics: with those of an untrained network its output vanishes within ten
 # layers, and the control would fail for want of a signal, not for want of learned features.
@@ -44,8 +49,19 @@ ARMS = {
     "official-none": ["--weights", "yolov5n.pt"],
     "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10", "--views", "0"],
     "official-freeze24": ["--weights", "yolov5n.pt", "--freeze", "24", "--views", "0"],
+    # both families: nothing, the backbone, all but the head
+    "yolov5n-none": ["--weights", "packaged"],
+    "yolov5n-freeze10": ["--weights", "packaged", "--freeze", "10", "--views", "0"],
+    "yolov5n-freeze24": ["--weights", "packaged", "--freeze", "24", "--views", "0"],
+    "yolo26n-none": [*YOLO26],
+    "yolo26n-freeze11": [*YOLO26, "--freeze", "11", "--views", "0"],
+    "yolo26n-freeze23": [*YOLO26, "--freeze", "23", "--views", "0"],
+    # Ultralytics' optimisers with the rates and the decay that belong to them, in our schedule
+    "yolo26n-auto": [*YOLO26, "--set", "optimizer=auto", "--set", "weight_decay=0.0005"],
+    "yolo26n-musgd": [*YOLO26, "--set", "optimizer=MuSGD", "--set", "lr0=0.01", "--set", "weight_decay=0.0005"],
 }
-DEFAULT_ARMS, DEFAULT_SEEDS = list(ARMS)[:5], [0, 1, 2, 3, 4]
+# options that a repeat needs to know where they are others
+USUAL = {"arms": list(ARMS)[:5], "seeds": [0, 1, 2, 3, 4], "epochs": 25, "epochs_yolo26": None}
 COMMON = {"imgsz": 320, "batch": 16, "val_every": 5}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -54,10 +70,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder with a data.yaml, or cells")
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--seeds", type=int, nargs="+", default=DEFAULT_SEEDS)
+    parser.add_argument("--epochs", type=int, default=USUAL["epochs"])
+    parser.add_argument("--epochs-yolo26", type=int, metavar="N", help="of arms that begin so, for equal time")
+    parser.add_argument("--seeds", type=int, nargs="+", default=USUAL["seeds"])
     parser.add_argument(
-        "--arms", nargs="+", choices=list(ARMS), default=DEFAULT_ARMS, metavar="ARM", help=str(list(ARMS))
+        "--arms", nargs="+", choices=list(ARMS), default=USUAL["arms"], metavar="ARM", help=str(list(ARMS))
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at once; 1 gives the cleanest seconds")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "freeze_study", help="runs with their weights")
@@ -78,6 +95,11 @@ def link_data(data: str, work: Path) -> str:
         link.unlink()
     link.symlink_to(source, target_is_directory=True)
     return source.name
+
+
+def epochs_of(arm: str, options: argparse.Namespace) -> int:
+    """A network that needs more time for an epoch may be given fewer, so that families compare at equal time."""
+    return (arm.startswith("yolo26n") and options.epochs_yolo26) or options.epochs
 
 
 def command(arm: str, seed: int, data: str, epochs: int) -> list[str]:
@@ -129,7 +151,7 @@ def make(options: argparse.Namespace) -> bool:
     for seed in options.seeds:
         for arm in options.arms:
             name = f"{arm}-seed{seed}"
-            step = next_step(work / "runs" / name, arm, seed, data, options.epochs)
+            step = next_step(work / "runs" / name, arm, seed, data, epochs_of(arm, options))
             if step is not None:
                 waiting.append((step, name))
     print(f"{len(waiting)} of {len(options.seeds) * len(options.arms)} runs to train in {work}", flush=True)
@@ -162,24 +184,27 @@ def export(work: Path, out: Path, about: dict) -> int:
 def origin(options: argparse.Namespace) -> dict:
     """What the study was made with, apart from what every run says of itself."""
     command = ["python tests/benchmarks/freeze_study.py", "--data", f"path/to/{Path(options.data).resolve().name}"]
-    for name, usual in (("arms", DEFAULT_ARMS), ("seeds", DEFAULT_SEEDS)):
+    for name, usual in USUAL.items():
         given = getattr(options, name)
-        command += [f"--{name}", *map(str, given)] if given != usual else []
-    return {
-        "command": " ".join(command),
-        "weights": load_checkpoint(DEFAULT_WEIGHTS).metadata,
-        "weights_sha256": hashlib.sha256(DEFAULT_WEIGHTS.read_bytes()).hexdigest(),
-    }
+        words = given if isinstance(given, list) else [given]
+        command += [f"--{name.replace('_', '-')}", *map(str, words)] if given != usual else []
+    about = {"command": " ".join(command)}
+    sources = {ARMS[arm][1] for arm in options.arms if ARMS[arm][:1] == ["--weights"]} & set(PACKAGED)
+    for source in sorted({"packaged", *sources}):
+        path, key = packaged_weights(source), source.replace("packaged", "weights").replace("-", "_")
+        about |= {key: load_checkpoint(path).metadata, f"{key}_sha256": sha256(path)}
+    return about
 
 
 def table(comparison: Comparison) -> str:
     """One Markdown row per arm; differences are paired by seed against the arm without a freeze."""
     paired = comparison.paired()
-    head = ("arm", "mAP50", "mAP50-95", "of each seed", "training (s)", "images/s", "peak memory (MB)")
+    epochs = comparison.table.groupby("arm", sort=False)["epochs"].first()
+    head = ("arm", "epochs", "mAP50", "mAP50-95", "of each seed", "training (s)", "images/s", "peak memory (MB)")
     rows = [(*head, f"mAP50-95 − {comparison.baseline}"), ["---"] * (len(head) + 1)]
     for arm, row in comparison.arms.iterrows():
         each = " ".join(f"{value:.3f}" for value in row["map50_95_each"])
-        cells = [arm, f"{row['map50']:.3f}", f"{row['map50_95']:.3f}", each]
+        cells = [arm, f"{epochs[arm]}", f"{row['map50']:.3f}", f"{row['map50_95']:.3f}", each]
         cells += [f"{row[name]:.0f}" for name in ("train_seconds", "images_per_s", "peak_memory_mb")]
         rows.append([*cells, difference(paired.loc[arm].to_dict()) if arm in paired.index else ""])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -200,8 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.table:
             if options.data is None:
                 raise UserError("Give --data, a folder that holds a data.yaml (or cells), or --table.")
+            about = origin(options)
             complete = make(options)
-            count = export(options.work, options.out, origin(options))
+            count = export(options.work, options.out, about)
             print(f"{count} runs recorded in {options.out}", file=sys.stderr)
         print(table(compare(options.out)))
     except UserError as error:

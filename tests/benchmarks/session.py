@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,15 +57,15 @@ class Settings:
 class Session:
     """Where data and runs lie, who takes part, and what was measured so far.
 
-    `python` is an interpreter that may have the peers. `peers` are those it has. A folder is never used twice: where
-    `out` exists, the session is `out-2`.
+    `python` is an interpreter that may have the peers, `peers` are those wanted that it has. A folder is never used
+    twice: where `out` exists, the session is `out-2`.
     """
 
-    def __init__(self, data: Path, out: Path, python: str) -> None:
+    def __init__(self, data: Path, out: Path, python: str, wanted: Sequence[str] = tuple(MODELS)) -> None:
         self.source, self.python = data, python
         listed = subprocess.run([python, "-c", INSTALLED], capture_output=True, text=True, check=True).stdout
         versions = {name: version for name, version in json.loads(listed).items() if name in TOLD}
-        self.peers = [peer for peer in MODELS if peer in versions]
+        self.peers = [peer for peer in wanted if peer in versions]
         self.folder = new_run_folder(out.parent, out.name)
         self.log = self.folder / "log"
         (self.folder / "settings").mkdir()  # the peers' own, in place of those in the home folder

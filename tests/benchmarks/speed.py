@@ -1,6 +1,7 @@
 """Measure the speed of yolo_ft beside its peers on this machine's processor, in one session, and print ratios.
 
     python tests/benchmarks/speed.py --data path/to/bccd --peers path/to/other/python --out runs/speed
+    python tests/benchmarks/speed.py --data path/to/bccd --peers path/to/other/python --out runs/speed26 --model yolo26n
 
 Without `--peers` only ours is measured, unless this Python has yolov5 or ultralytics. Every value lands in
 `speed.json` of the session's folder. README.md says what each part measures and what is not comparable.
@@ -18,13 +19,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # runs from a clone, installed or not
 
+from benchmarks.peers import MODELS  # noqa: E402
 from benchmarks.place import count  # noqa: E402
 from benchmarks.session import Session, Settings  # noqa: E402
 from benchmarks.tables import Sample, compare, depth, details, markdown, rate, ratio, who  # noqa: E402
 
 from yolo_ft import UserError  # noqa: E402
 
-DEPTHS = (0, 10, 24)
+# our model -> how many layers are frozen: none, the backbone, all but the head
+DEPTHS = {"yolov5n": (0, 10, 24), "yolo26n": (0, 11, 23)}
+RIVALS = {"yolov5n": tuple(MODELS), "yolo26n": ("ultralytics",)}  # YOLOv5 has the one model only
 TRIES = (8, 10, 12, 16, 20, 30)  # our epochs to try until the peer's accuracy is reached
 LAST = 5  # validations of a run that count as those of a trained network
 TRAINER = {  # imports what a training needs, and nothing more happens
@@ -45,16 +49,16 @@ def listener(event, info):
         print(time.time())
         raise SystemExit
 settings = {"epochs": 1, "close_mosaic": 0, "device": "cpu", "project": sys.argv[2]}
-YOLO("yolov5n.yaml").train(sys.argv[1], listeners=[listener], **settings)
+YOLO(sys.argv[3]).train(sys.argv[1], listeners=[listener], **settings)
 """
 
 
-def matrix(session: Session, options: argparse.Namespace, depths: Sequence[int] = DEPTHS) -> list[dict]:
+def matrix(session: Session, options: argparse.Namespace, depths: Sequence[int] | None = None) -> list[dict]:
     """The trainings that several parts read: every trainer at every depth, in turns, validated after every epoch."""
     records = []
     for repeat in range(options.repeat):
-        for layers in depths:
-            settings = Settings(options.epochs, layers)
+        for layers in depths or DEPTHS[options.model]:
+            settings = Settings(options.epochs, layers, model=options.model)
             records.append(session.run("ours", settings, repeat))
             if layers and options.views:
                 records.append(session.run("ours", replace(settings, views=options.views), repeat))
@@ -116,8 +120,10 @@ def memory(session: Session, options: argparse.Namespace) -> list[Sample]:
         samples.append(
             ("import only", trainer, _megabytes(session.call(trainer, ["-c", TRAINER[trainer]], memory=True)))
         )
-    for layers in DEPTHS:
-        settings = Settings(options.views + 1, layers)  # the peak is reached by then, and the cache is filled
+    for layers in DEPTHS[options.model]:
+        settings = Settings(
+            options.views + 1, layers, model=options.model
+        )  # the peak is reached by then, and the cache is filled
         runs = [session.run(trainer, settings, memory=True) for trainer in session.trainers]
         if layers and options.views:
             runs.append(session.run("ours", replace(settings, views=options.views), memory=True))
@@ -144,29 +150,30 @@ def startup(session: Session, options: argparse.Namespace) -> list[Sample]:
             package = "yolo_ft" if trainer == "ours" else trainer
             seconds = {"import": session.call(trainer, ["-c", f"import {package}"])["seconds"]}
             seconds["help"] = session.call(trainer, HELP[trainer])["seconds"]
-            seconds["first batch"] = _first_batch(session, trainer, repeat)
+            seconds["first batch"] = _first_batch(session, trainer, options.model, repeat)
             samples += [(name, trainer, {"seconds": value}) for name, value in seconds.items()]
     return samples
 
 
-def _first_batch(session: Session, trainer: str, repeat: int) -> float:
+def _first_batch(session: Session, trainer: str, model: str, repeat: int) -> float:
     """Ours stops there; a peer trains the epoch to its end, because it has no such exit."""
     if trainer == "ours":
         place = [str(session.data(trainer)), str(session.folder / "trainings" / "first-batch")]
-        run = session.call(trainer, ["-c", FIRST_BATCH, *place])
+        run = session.call(trainer, ["-c", FIRST_BATCH, *place, f"{model}.yaml"])
         return float(session.log.read_text(encoding="utf-8").split()[-1]) - run["started"]
-    run = session.run(trainer, Settings(1), repeat)
+    run = session.run(trainer, Settings(1, model=model), repeat)
     return run["first_batch"] - run["started"]
 
 
 def scaling(session: Session, options: argparse.Namespace) -> list[Sample]:
     """How ours grows with images, image size, batch and model: the second of two epochs."""
-    base, total = Settings(2), count(session.data("ours"), "train")
+    base, total = Settings(2, model=options.model), count(session.data("ours"), "train")
     wanted = {f"{images} images": replace(base, images=images) for images in (50, 100) if images < total}
     wanted |= {f"{total} images": base}
     wanted |= {f"{size} px": replace(base, imgsz=size) for size in (320, 480, 640)}
     wanted |= {f"batch {size}": replace(base, batch=size) for size in (8, 16, 32)}
-    wanted |= {model: replace(base, model=model) for model in ("yolov5n", "yolov5s", "yolov5m")}
+    models = [options.model.removesuffix("n") + size for size in "nsm"]
+    wanted |= {model: replace(base, model=model) for model in models}
     samples = []
     for name, settings in wanted.items():
         run = session.run("ours", settings)
@@ -186,6 +193,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="a data.yaml, or the folder that holds one")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="an interpreter that has the peers")
     parser.add_argument("--out", type=Path, default=Path("runs/speed"))
+    parser.add_argument("--model", choices=list(DEPTHS), default="yolov5n", help="ours; yolo26n beside its like alone")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PART,…", help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=10, help="of every training that is compared")
     parser.add_argument("--target-epochs", type=int, default=40, help="of the training whose accuracy is the target")
@@ -206,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; prints Markdown. The exit code is 0 when every part was measured."""
     options = parse(arguments)
     try:
-        session = Session(options.data, options.out, options.peers)
+        session = Session(options.data, options.out, options.peers, RIVALS[options.model])
         session.data("ours")
     except UserError as error:
         print(error, file=sys.stderr)

@@ -164,7 +164,7 @@ def _without_file(path: Path, asked: str) -> Path:
 
 def _refuse_family(path: Path, names: list[str]) -> None:
     for prefix, what in OTHER_FAMILIES.items():
-        if any(name.startswith(prefix) for name in names):
+        if any(name.removeprefix("yolov5.").startswith(prefix) for name in names):  # a clone's, or the package's
             raise UserError(f"{path.name} {what}; {ONLY}.")
 
 

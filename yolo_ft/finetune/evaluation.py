@@ -56,7 +56,7 @@ def detect(
         return [Detections(box.to_image(found[:, :4]), found[:, 4], found[:, 5]) for found, box in pairs]
 
     try:
-        with compute.folded(model):
+        with compute.folded(model), model.answering(end_to_end):
             if compute.device == "cpu":
                 parts = list(spread(lambda group: detections(loader.make(group)), loader.groups()))
             else:

@@ -33,7 +33,7 @@ STORAGES = {
 }
 # What official checkpoints mention and what becomes an inert record: plain identifiers below these modules.
 RECORDS = re.compile(
-    r"(models|ultralytics|torch\.nn\.modules)(\.[A-Za-z]\w*)*\.(?!__)[A-Za-z_]\w*"
+    r"((yolov5\.)?models|ultralytics|torch\.nn\.modules)(\.[A-Za-z]\w*)*\.(?!__)[A-Za-z_]\w*"
     r"|numpy\.(_?core\.multiarray\.(scalar|_reconstruct)|ndarray|dtype|bool_?|u?int\d+|float\d+|dtypes\.[A-Za-z]\w*)"
     r"|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path"
     r"|_codecs\.encode",  # how protocol 2 writes the bytes of a numpy scalar

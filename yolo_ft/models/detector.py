@@ -6,6 +6,7 @@ Lesson 01 walks along the list.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -121,6 +122,13 @@ class Detector(nn.Module):
             return [rows[rows[:, 4] > confidence] for rows in self.decode_once(raw, max_det)]
         decoded = self.decode(raw)
         return nms(decoded, confidence, iou, multi_label, max_det, candidates=candidates, objectness=self.objectness)
+
+    def answering(self, end_to_end: bool) -> AbstractContextManager:
+        """The context in which `forward` computes only the maps that `detections` then reads.
+
+        All of them unless a family says otherwise.
+        """
+        return nullcontext()
 
     @staticmethod
     def head_options(shapes: Mapping[str, Sequence[int]]) -> dict[str, int] | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -38,12 +39,13 @@ class Detect(nn.Module):
     The one-to-many head (`cv2`, `cv3`) learns to answer an object from several places, which teaches the network most;
     the one-to-one head (`one2one_*`) learns to answer it once, so that nothing has to be suppressed. The latter reads
     detached maps: its loss does not reach the backbone. A raw map's channels are the distances from the cell's centre
-    to the left, top, right and bottom side in cells, then the class logits.
+    to the left, top, right and bottom side in cells, then the class logits. `answering` says which of the two run.
     """
 
     def __init__(self, channels: list[int], num_classes: int, class_width: int | None = None):
         super().__init__()
         self.channels, self.num_classes = channels, num_classes
+        self.answering: tuple[int, ...] = (0, 1)
         self.box_width = max(16, channels[0] // 4)
         self.class_width = class_width or max(channels[0], min(num_classes, WIDEST))
         self.cv2 = nn.ModuleList(self._box_branch(c) for c in channels)
@@ -79,12 +81,12 @@ class Detect(nn.Module):
             classes[-1].bias.fill_(math.log(5 / self.num_classes / (640 / stride) ** 2))
 
     def forward(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Feature maps of the three levels -> the raw maps of both heads."""
+        """Feature maps of the three levels -> the raw maps of the heads that are answering."""
         detached = [x.detach() for x in maps]
         heads = ((maps, self.cv2, self.cv3), (detached, self.one2one_cv2, self.one2one_cv3))
         return [
             torch.cat([box(x), classes(x)], 1)
-            for inputs, boxes, branches in heads
+            for inputs, boxes, branches in (heads[i] for i in self.answering)
             for x, box, classes in zip(inputs, boxes, branches, strict=True)
         ]
 
@@ -161,6 +163,15 @@ class YOLO26(Detector):
                 p.requires_grad_(trains[name])
             self.train(self.training)
 
+    @contextmanager
+    def answering(self, end_to_end: bool) -> Iterator[None]:
+        """See `Detector.answering`: the three maps of one head."""
+        before, self.head.answering = self.head.answering, (1,) if end_to_end else (0,)
+        try:
+            yield
+        finally:
+            self.head.answering = before
+
     def decode(self, raw: list[torch.Tensor]) -> torch.Tensor:
         """Raw maps of one head -> (b, N, 4 + nc): cx, cy, w, h in input pixels, class probabilities.
 
@@ -173,10 +184,11 @@ class YOLO26(Detector):
     def decode_once(self, raw: list[torch.Tensor], max_det: int = 300) -> torch.Tensor:
         """Raw maps -> (b, k, 6) rows x1, y1, x2, y2, score, class of the one-to-one head, best first: no suppression.
 
+        Of both heads' maps the last three are taken.
         The k = min(max_det, N) places with the best class, then the k best (place, class) pairs among them: one place
         may answer with several classes.
         """
-        boxes, logits = decode_corners(raw[3:])
+        boxes, logits = decode_corners(raw[-3:])
         b, places, classes = logits.shape
         k = min(max_det, places)
         chosen = logits.amax(2).topk(k).indices  # (b, k)

@@ -39,6 +39,7 @@ CLAIMS = {
     "A1": "Little diversity wants stronger augmentation; much diversity wants lighter.",
     "A2": "Rotation, flips and brightness expand a small dataset and reduce overfitting.",
     "A3": "Synthetic images (pasted, generated, restyled) help small datasets.",
+    "Y1": "At equal training time YOLO26n ends more accurate than YOLOv5n.",
     "P3": "Recording procedure and hyper-parameters makes a run reproducible.",
 }
 

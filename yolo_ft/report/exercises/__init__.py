@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from yolo_ft.report.exercises import augmentation, basics
+from yolo_ft.report.exercises import augmentation, basics, yolo26
 
-EXERCISES = {row.id: row for row in (*basics.ROWS, *augmentation.ROWS)}
+EXERCISES = {row.id: row for row in (*basics.ROWS, *augmentation.ROWS, *yolo26.ROWS)}
