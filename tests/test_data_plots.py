@@ -111,6 +111,15 @@ def test_the_overview_shows_its_numbers():
     assert [line.get_xdata()[0] * 640 for line in sizes.get_lines()] == [32, 96]
 
 
+def test_the_spread_chart_has_a_dot_for_every_value_and_the_guess():
+    rows = {"a": [0.1, 0.1, 0.3], "b": [0.2], "c": []}
+    ax = data_plots.spread_chart(rows, "share", wanted=0.2, guess=0.5).axes[0]
+    dots = {name: line.get_xdata().tolist() for name, line in zip(rows, ax.lines, strict=False)}
+    assert dots == rows and len(set(ax.lines[0].get_ydata())) == 3
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(rows)
+    assert ax.lines[3].get_xdata() == [0.2, 0.2] and ax.lines[4].get_xdata().tolist() == [0.5]
+
+
 def test_the_gap_chart_shows_distances_and_noise():
     found = compare_with_source(statistics(coloured(30)))
     ax = data_plots.gap_chart(found).axes[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import comb
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from picture_sets import in_memory
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.targets import Target
 from yolo_ft.data.augment import augment
+from yolo_ft.data.distributions import js_distance
 from yolo_ft.data.paste import class_shares
+from yolo_ft.data.split import split
 from yolo_ft.data.warp import warp_boxes
 from yolo_ft.finetune.hyp import PRESETS
 from yolo_ft.models import build_model
@@ -38,6 +41,9 @@ ANSWERS = [
     ("05.1", -0.0133, (0.0133, "sign"), (-0.04, "sum")),
     ("05.2", " Not decided ", ("confirmed", "five seeds"), ("not confirmed", "against")),
     ("05.3", 1.667, (3, "Only the step"), (1.8, "Times add")),
+    ("06.1", 140, (70, "tenth"), (560, "trained")),
+    ("06.2", 0.9984, (0.8, "four others"), (0.0015, "none")),
+    ("06.3", 0.56, (0.311, "square root"), (0.464, "base 2")),
     ("09.1", [220, 280], ([280, 220], "left"), ([40, 100], "pixels moved")),
     ("09.2", 2.0, (1.414, "side"), (1.0, "tight")),
     ("09.3", 65, (40, "already"), (58.3, "equally")),
@@ -119,6 +125,14 @@ def test_answer_of_02_3_is_what_the_optimiser_does():
     weight.grad = torch.zeros(1)
     optimizer.step()
     assert weight.item() == pytest.approx(EXERCISES["02.3"].answer, abs=1e-6)
+
+
+def test_answers_of_lesson_06_are_what_the_data_workshop_says():
+    made = split(in_memory([np.zeros((32, 32, 3), np.uint8)] * 700, [Target([[1, 1, 9, 9]], [0])] * 700))
+    assert len(made.val) == EXERCISES["06.1"].answer
+    none = comb(59, 4) / comb(299, 4)  # the four other frames are all in validation
+    assert 1 - none == pytest.approx(EXERCISES["06.2"].answer, abs=1e-4)
+    assert js_distance([1, 1], [1, 0]) == pytest.approx(EXERCISES["06.3"].answer, abs=1e-3)
 
 
 def test_answers_of_lesson_09_are_what_the_augmentation_does():

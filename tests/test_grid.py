@@ -12,7 +12,7 @@ from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.report import recorded as home
-from yolo_ft.report.recorded import ABOUT, ROWS, recorded, recorded_rows
+from yolo_ft.report.recorded import ABOUT, ROWS, recorded_rows
 
 TABLES = [study for study in grid.STUDIES if (Path(home.__file__).parent / study / ROWS).is_file()]
 BOXES = Target(np.array([[10, 20, 50, 100], [0, 0, 30, 10]] * 500, np.float32), np.array([0, 1] * 500))

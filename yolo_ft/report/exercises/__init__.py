@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from yolo_ft.report.exercises import augmentation, basics, yolo26
+from yolo_ft.report.exercises import augmentation, basics, yolo26, your_data
 
-EXERCISES = {row.id: row for row in (*basics.ROWS, *augmentation.ROWS, *yolo26.ROWS)}
+EXERCISES = {row.id: row for row in (*basics.ROWS, *your_data.ROWS, *augmentation.ROWS, *yolo26.ROWS)}
