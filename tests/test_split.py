@@ -170,7 +170,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     for write in (lambda: split(file).write(out), lambda: write_folds(folds(file, 2), out)):
         with pytest.raises(UserError, match="not empty"):
             write()
-    with pytest.raises(UserError, match="choose a new folder"):
+    with pytest.raises(UserError, match="name a new folder"):
         split(file).write(file)
     assert fingerprint(out) == before
 

@@ -68,7 +68,9 @@ def file_names(records: Iterable[Record]) -> dict[int, str]:
     return names
 
 
-def source_folder(data: str | Path | Dataset) -> Path | None:
-    """The folder that `data` is in, which nothing may be written into; None for drawn images."""
-    path = None if isinstance(data, Dataset) else Path(data).expanduser()
-    return path if path is None or path.is_dir() else path.parent if path.is_file() else None
+def source_folders(data: str | Path | Dataset) -> list[Path]:
+    """The folder that `data` is in, which nothing may be written into; none for drawn images."""
+    if isinstance(data, Dataset):
+        return []
+    path = Path(data).expanduser()
+    return [path] if path.is_dir() else [path.parent] if path.is_file() else []
