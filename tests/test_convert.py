@@ -127,6 +127,14 @@ def test_what_the_target_cannot_hold_is_counted_and_told(tmp_path, make, format,
         assert "<difficult>1</difficult>" in again and "<xmin>2</xmin>" in again and "<xmax>9</xmax>" in again
 
 
+def test_a_split_whose_images_are_all_bad_is_left_out_and_named(tmp_path):
+    yaml_text = "train: images/a\nval: images/b\nnames: [x]\n"
+    file = write_set(tmp_path / "set", {"a/1.png": GOOD, "b/2.png": "7 0.5 0.5 0.1 0.1\n"}, yaml_text)
+    report = convert(file, tmp_path / "out", "yolo")
+    assert report.images == {"train": 1} and "left out, val: labels/b/2.txt, line 1: class 7" in str(report)
+    assert list(load_splits(tmp_path / "out")) == ["train"]
+
+
 def test_a_polygon_row_of_yolo_is_named(tmp_path):
     rows = {"a.png": "0 0.1 0.2 0.5 0.4 0.3 0.8\n" + GOOD}
     report = convert(write_set(tmp_path / "set", rows), tmp_path / "out", "coco")

@@ -262,7 +262,7 @@ def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
             label.parent.mkdir(parents=True, exist_ok=True)
             text = "".join(f"{row}\n" for row in image.rows)
             label.with_suffix(".txt").write_text(text, encoding="utf-8", newline="\n")
-    content = {"path": ".", **{split: f"images/{split}" for split in spec.splits}, "names": spec.names}
+    content = {**{split: f"images/{split}" for split in spec.splits}, "names": spec.names}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     (out / "data.yaml").write_text(text, encoding="utf-8", newline="\n")
     return renamed
