@@ -19,17 +19,11 @@ from yolo_ft.data.scan import open_source, scan
 def read_records(
     data: str | Path | Dataset, images: str | Path | None = None, origin: int = 1
 ) -> tuple[dict[int, str], dict[str, list[Record]], dict[str, HealthReport]]:
-<<<<<<< HEAD
-    """({class index: name}, {split: records}, {split: findings}) of a data set; `UserError` when no image is left."""
-    if isinstance(data, Dataset) or drawn_set(data):
-=======
     """({class index: name}, {split: records}, {split: findings}) of a data set, without splits that have no image left.
 
     Raises `UserError` when there is no image at all.
     """
-    drawn = isinstance(data, Dataset) or str(data) in DRAWN
-    if drawn:
->>>>>>> formats
+    if isinstance(data, Dataset) or drawn_set(data):
         found = load_splits(data, images, origin)
         splits = {split: _of_dataset(dataset) for split, dataset in found.items()}
     else:
