@@ -14,9 +14,9 @@ from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import load_splits
-from yolo_ft.data.distributions import noise_floor, profile
-from yolo_ft.data.domain_gap import compare_with_source
-from yolo_ft.data.stats import statistics
+from yolo_ft.data.statistics.distributions import noise_floor, profile
+from yolo_ft.data.statistics.domain_gap import compare_with_source
+from yolo_ft.data.statistics.stats import statistics
 from yolo_ft.report import data_plots
 from yolo_ft.report.lessons import png
 

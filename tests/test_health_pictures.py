@@ -10,8 +10,8 @@ from picture_sets import fingerprint, photograph, write_set
 from PIL import Image
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import findings as kinds
-from yolo_ft.data.checks import check
+from yolo_ft.data.checks import findings as kinds
+from yolo_ft.data.checks.check import check
 from yolo_ft.report import health_pictures
 from yolo_ft.report.health_pictures import contact_sheet, write_check
 

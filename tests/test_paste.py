@@ -9,10 +9,20 @@ from picture_sets import COLOURS, coloured, in_memory, photograph, rectangles
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.seeding import generator
 from yolo_ft.core.targets import Target
-from yolo_ft.data import paste
-from yolo_ft.data.augment import augment
+from yolo_ft.data.augmentation import paste
+from yolo_ft.data.augmentation.augment import augment
+from yolo_ft.data.augmentation.paste import (
+    FEATHER,
+    HIDDEN,
+    OPAQUE,
+    Paster,
+    class_shares,
+    cut,
+    find_donors,
+    free_corners,
+    soft_edge,
+)
 from yolo_ft.data.dataset import load_dataset
-from yolo_ft.data.paste import FEATHER, HIDDEN, OPAQUE, Paster, class_shares, cut, find_donors, free_corners, soft_edge
 
 STILL = dict.fromkeys(("hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr", "mosaic"), 0.0) | {"imgsz": 96}
 

@@ -11,10 +11,10 @@ from picture_sets import fingerprint, photograph, write_set
 from PIL import Image
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import findings as kinds
-from yolo_ft.data.checks import check
+from yolo_ft.data.checks import findings as kinds
+from yolo_ft.data.checks.check import check
+from yolo_ft.data.checks.repair import fix
 from yolo_ft.data.dataset import load_splits
-from yolo_ft.data.repair import fix
 
 BOTH = "0 0.5 0.5 0.4 0.4\n1 0.3 0.6 0.2 0.4\n"
 TWO_SPLITS = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
@@ -184,7 +184,9 @@ def test_a_split_that_would_lose_every_image(tmp_path):
 
 def test_an_empty_folder_is_taken_and_a_failure_leaves_nothing(source, tmp_path, monkeypatch):
     (tmp_path / "copy").mkdir()
-    monkeypatch.setattr("yolo_ft.data.repair.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "yolo_ft.data.checks.repair.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         fix(source, tmp_path / "copy")
     assert list((tmp_path / "copy").iterdir()) == [] and sorted(p.name for p in tmp_path.iterdir()) == ["copy", "set"]

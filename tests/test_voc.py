@@ -11,8 +11,8 @@ from PIL import Image
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import load_dataset, load_splits
+from yolo_ft.data.formats.voc import read_voc, read_xml
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
-from yolo_ft.data.voc import read_voc, read_xml
 
 GOOD = voc_xml("a.png", [("dog", 11, 21, 30, 40)])
 

@@ -14,8 +14,8 @@ from PIL import Image
 from yolo_ft.cli import main
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.dataset import load_dataset
-from yolo_ft.data.records import CROWD, DIFFICULT, Record
-from yolo_ft.data.writers import write_coco, write_predictions, write_voc, write_yolo, yolo_rows
+from yolo_ft.data.formats.records import CROWD, DIFFICULT, Record
+from yolo_ft.data.formats.writers import write_coco, write_predictions, write_voc, write_yolo, yolo_rows
 
 NAMES = {0: "cat", 1: "Ä & B"}
 

@@ -16,11 +16,11 @@ from PIL import Image
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
-from yolo_ft.data.drawn import DrawnSet, drawn_set
+from yolo_ft.data.drawn.sets import DrawnSet, drawn_set
+from yolo_ft.data.formats.records import SPLITS, Scan
+from yolo_ft.data.formats.scan import open_source, scan, threads
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.images import read_image
-from yolo_ft.data.records import SPLITS, Scan
-from yolo_ft.data.scan import open_source, scan, threads
 
 CACHE_BYTES = 2 * 2**30
 DRAFT_MARGIN = 2  # a JPEG may be decoded at reduced size while it keeps this many times the pixels that are needed

@@ -15,11 +15,22 @@ from matplotlib.patches import Rectangle
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import generator
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.distributions import ASPECT, BINS, COLOURS, EDGES, LAYOUT, LOOK, OBJECTS, SIZE, Profile, profile
-from yolo_ft.data.domain_gap import DomainGap
 from yolo_ft.data.images import ImageError
-from yolo_ft.data.source_statistics import packaged_source
-from yolo_ft.data.stats import ALL, LEVELS, Statistics
+from yolo_ft.data.statistics.distributions import (
+    ASPECT,
+    BINS,
+    COLOURS,
+    EDGES,
+    LAYOUT,
+    LOOK,
+    OBJECTS,
+    SIZE,
+    Profile,
+    profile,
+)
+from yolo_ft.data.statistics.domain_gap import DomainGap
+from yolo_ft.data.statistics.source import packaged_source
+from yolo_ft.data.statistics.stats import ALL, LEVELS, Statistics
 from yolo_ft.report.pictures import HALO
 from yolo_ft.report.plots import BLACK, BLUE, COLORS, FONT, HATCHES, STYLES, VERMILLION, canvas, draw_lines, label
 

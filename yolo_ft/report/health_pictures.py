@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from yolo_ft.data.checks.findings import CheckReport, Finding, Kind, Place
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.files import write_json_atomic, write_text_atomic
-from yolo_ft.data.findings import CheckReport, Finding, Kind, Place
 from yolo_ft.data.folders import new_folder
 from yolo_ft.report.lessons import png
 from yolo_ft.report.pictures import HALO
