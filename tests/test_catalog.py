@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -197,7 +198,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(server, tmp_path):
         catalog.get("coco8", to=tmp_path / "file")
 
 
-def test_two_processes_get_a_set_once(server, store, tmp_path):
+def test_two_processes_get_a_set_once(server, store, repository):
     code = (
         "import sys; from dataclasses import replace; from yolo_ft.data import catalog;"
         "entry = catalog.SETS['coco8'];"
@@ -205,7 +206,8 @@ def test_two_processes_get_a_set_once(server, store, tmp_path):
         "print(catalog.get('coco8'))"
     )
     command = [sys.executable, "-c", code, f"{server.address}/coco8.zip"]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in both] == [f"{store / 'coco8'}\n"] * 2
     assert len(server.asked) == 1 and sorted(file.name for file in store.iterdir()) == ["coco8", "coco8.zip.sha256"]
 

@@ -156,7 +156,7 @@ def test_drawn_images_become_png(tmp_path):
 
 def test_nothing_is_written_over_or_into_the_source(tmp_path):
     file = write_set(tmp_path / "set", {"a.png": GOOD})
-    with pytest.raises(UserError, match="exists: give a folder that does not"):
+    with pytest.raises(UserError, match="is not empty: name a new folder"):
         convert(file, tmp_path / "set", "voc")
     with pytest.raises(UserError, match="lies inside"):
         convert(file, tmp_path / "set" / "voc", "voc")
@@ -185,4 +185,4 @@ def test_the_command_line(tmp_path, capsys):
     assert "out (yolo): train 1 images, 1 boxes" in capsys.readouterr().out
     assert boxes_of(load_dataset(tmp_path / "out")) == [("x", 2, 2, 9, 9)]
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
-    assert "exists" in capsys.readouterr().err
+    assert "is not empty" in capsys.readouterr().err

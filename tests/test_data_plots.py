@@ -145,7 +145,7 @@ def test_the_command_writes_into_a_new_folder(data, tmp_path, capsys):
     assert content["gap"]["source"].startswith("COCO") and content["published"]["objects per image"]["coco"] == 7.7
     before = fingerprint(out)
     assert main(["data", "stats", str(data), "--out", str(out)]) == 2
-    assert "is not empty: give a new folder" in capsys.readouterr().err and fingerprint(out) == before
+    assert "is not empty: name a new folder" in capsys.readouterr().err and fingerprint(out) == before
 
 
 def test_mistakes_are_one_sentence(tmp_path, capsys):

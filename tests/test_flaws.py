@@ -92,18 +92,14 @@ def test_a_flaw_that_the_border_cuts_has_a_box_around_the_part_inside():
     assert x0 == 0 and 15 < x1 <= 36 and 57 <= y0 <= 62 and y1 <= 88  # not up to y = 36, where it is outside
 
 
-@pytest.mark.parametrize("kind", [SCRATCH, PIT, CRACK])
-def test_a_flaw_of_which_little_reaches_into_the_picture_has_no_box(kind):
-    for key in range(10):
+def test_a_flaw_of_which_little_reaches_into_the_picture_has_no_box():
+    clear = []
+    for key in range(20):
         on = plate()
-        dice = Dice(77, key)
-        if kind == PIT:
-            draw_pit(on, dice, -3.6, 60, 4)
-        elif kind == SCRATCH:
-            draw_scratch(on, dice, -19, 60, (1.0, 0.0), 44, 0)
-        else:
-            continue
+        draw_scratch(on, Dice(77, key), -28, 60, (1.0, 0.0), 80, 0)  # 12 of 80 pixels
         assert len(on.target(0.5)) == 0
+        clear.append((np.abs(on.light / np.float32(0.4) - 1) > 0.13).sum() > 6)
+    assert any(clear)  # though some can be seen well
 
 
 @pytest.mark.parametrize("clutter", CLUTTER)

@@ -74,5 +74,5 @@ def test_nothing_is_overwritten_and_nothing_goes_into_the_data_set(report, tmp_p
     write_check(report, tmp_path / "out")
     with pytest.raises(UserError, match="is not empty"):
         write_check(report, tmp_path / "out")
-    with pytest.raises(UserError, match="inside the data set"):
+    with pytest.raises(UserError, match="which stays as it is"):
         write_check(report, tmp_path / "set" / "images" / "report")

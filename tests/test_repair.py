@@ -168,7 +168,7 @@ def test_what_is_refused(source, tmp_path):
         fix(source, tmp_path / "full")
     before = fingerprint(source)
     for inside in (source / "copy", source / "images" / "new"):
-        with pytest.raises(UserError, match="inside the data set"):
+        with pytest.raises(UserError, match="which stays as it is"):
             fix(source, inside)
     with pytest.raises(UserError, match="needs no repair"):
         fix("cells", tmp_path / "copy")

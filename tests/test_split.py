@@ -14,7 +14,7 @@ from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import Dataset, load_dataset, load_splits
-from yolo_ft.data.formats import label_path
+from yolo_ft.data.labels import label_path
 from yolo_ft.data.split import Split, folds, split, write_folds
 
 CAT, DOG = "0 0.5 0.5 0.2 0.5\n", "1 0.5 0.5 0.2 0.5\n0 0.3 0.3 0.1 0.1\n"
@@ -93,6 +93,7 @@ def test_folds_validate_every_image_once(test, groups):
         assert covered(fold) == list(range(60))
         assert groups is None or "No leakage" in str(fold.report())
         assert not test or (fold.indices["test"] == made[0].indices["test"]).all()
+        assert not test or len(fold.indices["test"]) == 6
     assert {len(fold.indices["val"]) for fold in made} <= set(range(12, 18))
 
 
@@ -149,6 +150,18 @@ def test_written_lists_load_again_from_anywhere_and_after_a_move(tmp_path, monke
     assert both[0].names == {0: "Kätzchen", 1: "dog"} and [len(part) for part in both] == [7, 3]
 
 
+def test_links_are_listed_as_they_are_because_labels_lie_beside_them(tmp_path):
+    file = photographs(tmp_path / "set")
+    (tmp_path / "store").mkdir()
+    for image in (tmp_path / "set" / "images").iterdir():
+        image.rename(tmp_path / "store" / image.name)
+        try:
+            image.symlink_to(tmp_path / "store" / image.name)
+        except OSError:
+            pytest.skip("this system allows no links")
+    assert len(load_dataset(split(file).write(tmp_path / "out"), "val")) == 6
+
+
 def test_a_folder_that_holds_something_is_refused(tmp_path):
     file, out = photographs(tmp_path / "set"), tmp_path / "out"
     out.mkdir()
@@ -157,7 +170,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     for write in (lambda: split(file).write(out), lambda: write_folds(folds(file, 2), out)):
         with pytest.raises(UserError, match="not empty"):
             write()
-    with pytest.raises(UserError, match="choose a new folder"):
+    with pytest.raises(UserError, match="name a new folder"):
         split(file).write(file)
     assert fingerprint(out) == before
 

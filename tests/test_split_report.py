@@ -38,7 +38,7 @@ def test_shares_are_those_of_a_calculation_by_hand():
     np.testing.assert_allclose(table["val images"], [1 / 3, 1 / 2, np.nan, 0, 2 / 5])
     np.testing.assert_allclose(table["val boxes"], [1 / 5, 1 / 2, np.nan, np.nan, 2 / 7])
     np.testing.assert_allclose(table["deviation"], [0.2, 0.1, np.nan, 0.4, 5 / 7 - 0.6])
-    assert report.worst == pytest.approx(0.2), "one background image cannot be in two splits"
+    assert report.worst == pytest.approx(0.2), "two fifths of one background image is none"
     text = str(report)
     assert text.startswith("train 3 images (60.0%), val 2 images (40.0%); as given.")
     assert "Largest deviation 20.0%: train holds 80.0% of the 5 boxes of class0, and 60.0% of all images." in text

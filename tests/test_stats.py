@@ -114,6 +114,12 @@ def test_contrast_is_the_spread_of_brightness():
     assert row[["brightness", "contrast", "red_std", "blue_std"]].tolist() == [14.5 / 255, 14.5 / 255, 0, 0.5]
 
 
+def test_colour_is_measured_on_averages_not_on_single_pixels():
+    checks = np.indices((2 * SIDE, 2 * SIDE)).sum(0) % 2 * np.uint8(255)
+    row = statistics(in_memory([np.stack([checks.astype(np.uint8)] * 3, -1)], [Target()])).images.iloc[0]
+    assert row["brightness"] == pytest.approx(0.5, abs=0.01) and row["contrast"] < 0.01
+
+
 def test_positions_lie_where_the_centres_are():
     corners = np.array([[0, 0, 2, 2], [78, 0, 80, 2], [78, 38, 80, 40], [38, 18, 46, 26], [80, 40, 80, 40]])
     found = statistics(in_memory([np.zeros((40, 80, 3), np.uint8)], [Target(corners, np.zeros(5))], 1)).positions

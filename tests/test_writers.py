@@ -43,7 +43,7 @@ def test_yolo_by_hand(tmp_path):
     row = "1 0.101250 0.500000 0.102500 0.500000\n"
     assert (tmp_path / "labels" / "train" / "a.txt").read_bytes() == row.encode()
     content = yaml.safe_load((tmp_path / "data.yaml").read_text(encoding="utf-8"))
-    assert content == {"path": ".", "train": "images/train", "test": "images/test", "names": NAMES}
+    assert content == {"train": "images/train", "test": "images/test", "names": NAMES}
 
 
 def test_voc_by_hand(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from yolo_ft.core.errors import UserError
@@ -66,13 +65,14 @@ def stats(data: str, imgsz: int, out: str | None) -> None:
     """Print the statistics of a data set and its gap to the source; with `out`, write them and their figures there."""
     from yolo_ft.data.domain_gap import compare_with_source
     from yolo_ft.data.files import write_json_atomic
+    from yolo_ft.data.folders import free_place, new_folder
     from yolo_ft.data.source_statistics import beside_coco
     from yolo_ft.data.stats import statistics
     from yolo_ft.report import data_plots
     from yolo_ft.report.lessons import png
 
     if out is not None:
-        _require_new(out)
+        free_place(out)  # before the minutes that large sets take
     measured = statistics(data, imgsz)
     gap, published = compare_with_source(measured), beside_coco(measured)
     print(f"{measured}\n\n{published.to_string(float_format='{:.2f}'.format)}\n\n{gap}")
@@ -84,22 +84,12 @@ def stats(data: str, imgsz: int, out: str | None) -> None:
         "cooccurrence": data_plots.cooccurrence_chart(measured),
         "source": data_plots.gap_chart(gap),
     }
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        (folder / f"{name}.png").write_bytes(png(figure))
     content = {**measured.to_dict(), "gap": gap.to_dict(), "published": published.to_dict("index")}
-    write_json_atomic(folder / "statistics.json", content)
-    print(f"\nstatistics.json and {', '.join(f'{name}.png' for name in figures)} in {folder}")
-
-
-def _require_new(folder: str) -> None:
-    """Raise UserError unless the folder is empty or does not exist: nothing there shall be replaced."""
-    from yolo_ft.core.errors import UserError
-
-    path = Path(folder)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} is not empty: give a new folder, so that nothing in it is replaced.")
+    with new_folder(out) as folder:
+        for name, figure in figures.items():
+            (folder / f"{name}.png").write_bytes(png(figure))
+        write_json_atomic(folder / "statistics.json", content)
+    print(f"\nstatistics.json and {', '.join(f'{name}.png' for name in figures)} in {out}")
 
 
 def convert(data: str, to: str, out: str, images: str | None, origin: int) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.formats import label_path, read_spec, split_images
+from yolo_ft.data.formats import read_spec, split_images
+from yolo_ft.data.labels import label_path
 
 SPLITS = ("train", "val")
 

@@ -12,7 +12,7 @@ from yolo_ft.core.targets import Detections
 from yolo_ft.data import findings as kinds
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.findings import Finding
-from yolo_ft.data.formats import label_path, parse_labels
+from yolo_ft.data.labels import label_path, parse_labels
 
 TINY_PIXELS = 3  # shorter side after letterboxing to the training size
 WHOLE = 0.95  # share of the image's area

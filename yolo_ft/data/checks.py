@@ -19,10 +19,10 @@ from yolo_ft.data.box_checks import Predictor, box_findings, unlabelled_findings
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.duplicates import LOOK_ALIKE, SAME_FILE, Pair, find_pairs, picture
 from yolo_ft.data.findings import CheckReport, Finding
-from yolo_ft.data.formats import label_path
 from yolo_ft.data.groups import name_group
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
 from yolo_ft.data.images import read_image
+from yolo_ft.data.labels import label_path
 
 RARE_OBJECTS = 10  # in train
 SIZE_RATIO = 2  # between the long sides of the largest and the smallest image
@@ -81,7 +81,7 @@ def _pair_findings(splits: Splits) -> Iterator[Finding]:
         kind = _pair_kind(pair, split != twin)
         if kind is not None:
             yield Finding(kind, split, splits[split].keys[i], alike, None, one, other)
-        if pair.kind != LOOK_ALIKE and splits[split].path(i) != splits[twin].path(j):
+        if pair.kind != LOOK_ALIKE:
             yield from _labels_of_copies(splits, one, other)
 
 

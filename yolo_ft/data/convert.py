@@ -17,7 +17,7 @@ from yolo_ft.data.folders import new_folder
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
 from yolo_ft.data.scan import threads
-from yolo_ft.data.whole_set import file_names, left_out, read_records, source_folder
+from yolo_ft.data.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.writers import FORMATS, Format
 
 LOSSES = {
@@ -70,7 +70,7 @@ def convert(
         raise UserError(f"There is no format '{format}' to write: choose one of {', '.join(FORMATS)}.")
     target, names, splits, health = FORMATS[format], *read_records(data, images, origin)
     report = Conversion(Path(out).expanduser(), format, health=health)
-    with new_folder(out, source_folder(data)) as folder:
+    with new_folder(out, source_folders(data)) as folder:
         written = _copied(folder, target, splits, report)
         target.write(folder, names, written)
     report.images = {split: len(records) for split, records in written.items()}

@@ -16,7 +16,6 @@ checked again, and `left_for_you.md` lists it.
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,13 +27,17 @@ import yaml
 from yolo_ft.core.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks import check
-from yolo_ft.data.dataset import Dataset, _locate
+from yolo_ft.data.dataset import Dataset
+from yolo_ft.data.drawn import drawn_set
 from yolo_ft.data.duplicates import LOOK_ALIKE, NEAR_COPY, clusters, find_pairs
 from yolo_ft.data.findings import CheckReport
-from yolo_ft.data.formats import SPLITS, DataSpec, key, label_path, parse_labels, read_spec, split_images
+from yolo_ft.data.folders import new_folder
+from yolo_ft.data.formats import DataSpec, split_images
 from yolo_ft.data.groups import PLACE
 from yolo_ft.data.images import ImageError, check_image
-from yolo_ft.data.outputs import new_folder
+from yolo_ft.data.labels import label_path, parse_labels
+from yolo_ft.data.records import SPLITS, key
+from yolo_ft.data.scan import open_source
 
 OVERSHOOT = 0.01  # share of the image that a coordinate may lie outside 0..1 and still be cut instead of distrusted
 EXACT = 1e-4  # share of the image that counts as the edge itself
@@ -86,11 +89,24 @@ def fix(data: str | Path, out: str | Path) -> Repair:
     `data`: a `data.yaml` or its folder. The rules are those of this module. Raises `UserError` when `out` is not empty
     or lies inside the data set, or when a split would lose all its images. Lesson 06.
     """
-    if isinstance(data, Dataset) or str(data) in ("cells", "cells.yaml"):
+    if isinstance(data, Dataset) or drawn_set(data):
         raise UserError("A drawn set needs no repair: pass the path of a data.yaml.")
-    spec = read_spec(_locate(data))
+    spec = open_source(data)
+    if not isinstance(spec, DataSpec):
+        raise UserError(
+            f"{spec.path} is not in YOLO format: convert it first (yolo-ft data convert), then fix the copy."
+        )
     paths = {split: split_images(spec, split)[0] for split in spec.splits}
-    out = new_folder(out, {spec.root, *(path.parent for images in paths.values() for path in images)})
+    with new_folder(out, {spec.root, *(path.parent for images in paths.values() for path in images)}) as part:
+        changes = _repaired(spec, paths, part)
+    out = Path(out).expanduser()
+    left = check(out)
+    (out / "left_for_you.md").write_text(left.markdown(), encoding="utf-8", newline="\n")
+    return Repair(out, changes, left)
+
+
+def _repaired(spec: DataSpec, paths: dict[str, list[Path]], out: Path) -> list[Change]:
+    """Write the repaired images, labels and the log into `out`; returns the changes."""
     images, changes = _read(spec, paths)
     images, dropped = _without_copies(images)
     changes += [*(change for image in images for change in image.changes), *dropped]
@@ -100,18 +116,9 @@ def fix(data: str | Path, out: str | Path) -> Repair:
                 f"No image of '{split}' would be left ({sum(c.split == split for c in changes)} changes): they are "
                 "broken or copies of another split. Split the data set first."
             )
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")  # a copy that was cut short never looks finished
-    try:
-        changes += _write(part, spec, images)
-        _write_log(part / "changes.csv", changes)
-        if out.is_dir():
-            out.rmdir()
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    left = check(out)
-    (out / "left_for_you.md").write_text(left.markdown(), encoding="utf-8", newline="\n")
-    return Repair(out, changes, left)
+    changes += _write(out, spec, images)
+    _write_log(out / "changes.csv", changes)
+    return changes
 
 
 def _read(spec: DataSpec, paths: dict[str, list[Path]]) -> tuple[list[_Image], list[Change]]:

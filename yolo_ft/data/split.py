@@ -16,10 +16,12 @@ import yaml
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.formats import SPLITS, label_path, parse_labels
+from yolo_ft.data.folders import free_place
 from yolo_ft.data.health import DROPPED, HealthReport
+from yolo_ft.data.labels import label_path, parse_labels
 from yolo_ft.data.metadata import group_labels, image_times
 from yolo_ft.data.partition import class_counts, consecutive, partition
+from yolo_ft.data.records import SPLITS
 from yolo_ft.data.split_report import GIVEN, SplitReport, split_report
 
 SMALL = 1000  # images; below it a fifth is for validation, from it on a tenth
@@ -75,7 +77,7 @@ class Split:
         which other trainers read as seen from the list, too. Raises UserError when `out` holds something, when an image
         has no file, and when the labels are not in YOLO files beside the images.
         """
-        out = _new_folder(out)
+        out = free_place(out)
         _check_labels(self.dataset)
         return self._write(out)
 
@@ -151,7 +153,7 @@ def folds(
 
 def write_folds(splits: Sequence[Split], out: str | Path) -> list[Path]:
     """Write every fold into `out`/fold0, fold1, ...; returns the paths of the data.yaml files. See `Split.write`."""
-    out = _new_folder(out)
+    out = free_place(out)
     for dataset in {id(fold.dataset): fold.dataset for fold in splits}.values():
         _check_labels(dataset)
     return [fold._write(out / f"fold{i}") for i, fold in enumerate(splits)]
@@ -274,10 +276,3 @@ def _line(path: Path, out: Path) -> str:
 
 def _told(what: str | Sequence | None) -> str:
     return what if isinstance(what, str) else GIVEN
-
-
-def _new_folder(path: str | Path) -> Path:
-    path = Path(path).expanduser()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} exists already and is not empty: choose a new folder.")
-    return path

@@ -35,12 +35,13 @@ class SplitReport:
 
     @property
     def worst(self) -> float:
-        """The largest deviation of a class that could be in every split (0..1; NaN where there is none)."""
+        """The largest deviation of a class common enough for an image in every split (0..1; NaN if there is none)."""
         return float(self._judged["deviation"].max())
 
     @property
     def _judged(self) -> pd.DataFrame:
-        enough = self.table["images"] >= len(self.splits)
+        smallest = min(self.table.loc[ALL, f"{split} images"] for split in self.splits)
+        enough = self.table["images"] * smallest >= 1
         return self.table[enough & (self.table.index != ALL)]
 
     @property

@@ -19,7 +19,7 @@ from yolo_ft.data.images import read_image
 from yolo_ft.data.records import Record
 from yolo_ft.data.scan import threads
 from yolo_ft.data.tiles import Tile, tile_grid
-from yolo_ft.data.whole_set import file_names, left_out, read_records, source_folder
+from yolo_ft.data.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.writers import write_yolo
 
 
@@ -73,7 +73,7 @@ def tile(
     names, splits, health = read_records(data, images, origin)
     report = Tiling(Path(out).expanduser(), health=health)
     stems = {i: Path(name).stem for i, name in file_names(r for rows in splits.values() for r in rows).items()}
-    with new_folder(out, source_folder(data)) as folder:
+    with new_folder(out, source_folders(data)) as folder:
         written: dict[str, list[Record]] = {}
         table = [("split", "tile", "image", "left", "top", "right", "bottom")]
         for split, records in splits.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, Issue
 from yolo_ft.data.image_index import ImageIndex
+from yolo_ft.data.images import SUFFIXES
 from yolo_ft.data.records import (
     DIFFICULT,
     SPLIT_NAMES,
@@ -76,10 +77,10 @@ class VocFolder:
         if difficult := sum(DIFFICULT in marks for *_, marks in objects):
             reason = f"the mark 'difficult' of {difficult} objects: they are taken like any other"
             issues.append(Issue(where, None, reason, IGNORED))
-        if zeros := sum(self.origin > min(box[:2]) for _, box, _ in objects):
+        if self.origin and (zeros := sum(min(box[:2]) < 1 for _, box, _ in objects)):
             reason = (
-                f"{zeros} boxes begin at {self.origin - 1}, but pixels are counted from {self.origin} here: if your "
-                "tool counts from 0, pass origin=0 (--origin 0)"
+                f"{zeros} boxes begin at 0, but pixels are counted from 1 here: if your tool counts from 0, pass "
+                "origin=0 (--origin 0)"
             )
             issues.append(Issue(where, None, reason, IGNORED))
         return readers, issues
@@ -116,7 +117,7 @@ def read_xml(path: Path) -> VocFile:
         root = ElementTree.fromstring(content)
         objects = tuple(_object(element) for element in root.iter("object"))
         height, width = (int(float(root.findtext(f"size/{side}") or 0)) for side in ("height", "width"))
-    except (ElementTree.ParseError, OSError, LookupError, ValueError) as error:
+    except (ElementTree.ParseError, OSError, LookupError, ValueError, OverflowError) as error:
         return VocFile(problem=f"the XML file cannot be used ({error})")
     size = (height, width) if height > 0 and width > 0 else None
     return VocFile((root.findtext("filename") or "").strip(), size, objects)
@@ -195,19 +196,20 @@ def _splits(path: Path, xmls: dict[Path, list[Path]], images: ImageIndex) -> dic
 
 
 def _stems(path: Path) -> list[str]:
-    """The images that a list names, once each; CVAT puts names with spaces in quotes."""
+    """The images that a list names, once each, without suffix; CVAT puts names with spaces in quotes."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not a UTF-8 list of images: save it as UTF-8, one name per line.") from None
     names = (line.strip().strip('"') for line in lines)
-    return list(dict.fromkeys(name for name in names if name))
+    stems = (name[: -len(suffix)] if (suffix := Path(name).suffix).lower() in SUFFIXES else name for name in names)
+    return list(dict.fromkeys(stem for stem in stems if stem))
 
 
 def _labelmap(path: Path, found: Iterable[str]) -> list[str]:
     """The classes of CVAT's `labelmap.txt`, lines `name:colour:parts:actions`; `background` only where it is used."""
     if not path.is_file():
         return []
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
     names = [line.rsplit(":", 3)[0] for line in lines if line and not line.startswith("#")]
     return list(dict.fromkeys(name for name in names if name != "background" or name in found))

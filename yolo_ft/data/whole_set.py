@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.dataset import DRAWN, Dataset, load_splits
+from yolo_ft.data.dataset import Dataset, load_splits
+from yolo_ft.data.drawn import drawn_set
 from yolo_ft.data.health import DROPPED, ROW_REMOVED, HealthReport
 from yolo_ft.data.records import Record
 from yolo_ft.data.scan import open_source, scan
@@ -19,8 +20,7 @@ def read_records(
     data: str | Path | Dataset, images: str | Path | None = None, origin: int = 1
 ) -> tuple[dict[int, str], dict[str, list[Record]], dict[str, HealthReport]]:
     """({class index: name}, {split: records}, {split: findings}) of a data set; `UserError` when no image is left."""
-    drawn = isinstance(data, Dataset) or str(data) in DRAWN
-    if drawn:
+    if isinstance(data, Dataset) or drawn_set(data):
         found = load_splits(data, images, origin)
         splits = {split: _of_dataset(dataset) for split, dataset in found.items()}
     else:
@@ -68,7 +68,9 @@ def file_names(records: Iterable[Record]) -> dict[int, str]:
     return names
 
 
-def source_folder(data: str | Path | Dataset) -> Path | None:
-    """The folder that `data` is in, which nothing may be written into; None for drawn images."""
-    path = None if isinstance(data, Dataset) else Path(data).expanduser()
-    return path if path is None or path.is_dir() else path.parent if path.is_file() else None
+def source_folders(data: str | Path | Dataset) -> list[Path]:
+    """The folder that `data` is in, which nothing may be written into; none for drawn images."""
+    if isinstance(data, Dataset):
+        return []
+    path = Path(data).expanduser()
+    return [path] if path.is_dir() else [path.parent] if path.is_file() else []

@@ -37,7 +37,7 @@ def write_yolo(folder: Path, names: dict[int, str], splits: Splits) -> None:
         for record in records:
             _write(labels / f"{record.image.stem}.txt", yolo_rows(record))
     places = {split: f"images/{split}" for split in SPLITS if split in splits}
-    content = {"path": ".", **places, "names": dict(names)}
+    content = {**places, "names": dict(names)}  # no `path`: other tools would look for it from where they run
     _write(folder / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
