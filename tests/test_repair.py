@@ -13,6 +13,7 @@ from PIL import Image
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks import findings as kinds
 from yolo_ft.data.checks.check import check
+from yolo_ft.data.checks.duplicates import NEAR_COPY, Pair
 from yolo_ft.data.checks.repair import fix
 from yolo_ft.data.dataset import load_splits
 
@@ -192,3 +193,15 @@ def test_an_empty_folder_is_taken_and_a_failure_leaves_nothing(source, tmp_path,
     assert list((tmp_path / "copy").iterdir()) == [] and sorted(p.name for p in tmp_path.iterdir()) == ["copy", "set"]
     monkeypatch.undo()
     assert fix(source, tmp_path / "copy").out.is_dir() and (tmp_path / "copy" / "data.yaml").is_file()
+
+
+def test_a_copy_that_has_gone_takes_no_other_with_it(source, tmp_path, monkeypatch):
+    """train t1 resembles val v1, which resembles test x: with v1 gone, t1 leaks nothing any more."""
+    spec = TWO_SPLITS.replace("names", "test: images/test\nnames")
+    write_set(source, {**CLEAN, "test/x.png": BOTH}, spec)
+    places = sorted(CLEAN)  # train first, as the list of pictures has it
+    train, val, test = places.index("train/t1.png"), 12 + places[12:].index("val/v1.png"), 24
+    pairs = [Pair(val, test, NEAR_COPY, 0.98), Pair(train, val, NEAR_COPY, 0.95)]
+    monkeypatch.setattr("yolo_ft.data.checks.repair.find_pairs", lambda images, broken: pairs)
+    fix(source, tmp_path / "copy")
+    assert [entry[1] for entry in log(tmp_path / "copy")] == ["images/val/v1.png"]
