@@ -6,13 +6,13 @@ Cobbold (2012, doi:10.1890/10-2402.1): one over the mean likeness of two images 
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.seeding import generator
 from yolo_ft.data.dataset import Dataset
 
@@ -70,5 +70,5 @@ def thumbnails(dataset: Dataset, indices: np.ndarray, imgsz: int = 320) -> np.nd
         image = Image.fromarray(dataset.resized(int(index), imgsz))
         return np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).reshape(-1) / 255
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         return np.array(list(pool.map(shrink, indices))).reshape(-1, GRID * GRID * 3)

@@ -17,7 +17,6 @@ were told as near copies, and none of another picture. The limits: a crop by 1 %
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.images import ImageError, read_image
 
@@ -91,7 +91,7 @@ def find_pairs(images: Sequence[Path | np.ndarray], broken: dict[int, str] | Non
     pairs = _same_files(images)
     copies = {pair.second for pair in pairs}
     kept = [i for i in range(len(images)) if i not in copies]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         coarse = np.array(list(pool.map(lambda i: _coarse(images, i, broken), kept)))
         found = [(kept[a], kept[b]) for a, b in _alike(coarse)]
         wanted = sorted({i for pair in found for i in pair})

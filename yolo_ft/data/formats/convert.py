@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import new_folder
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
-from yolo_ft.data.formats.scan import threads
 from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import FORMATS, Format
 from yolo_ft.data.health import HealthReport
@@ -85,7 +85,7 @@ def _copied(
     names = file_names(record for records in splits.values() for record in records)
     lost: Counter[str] = Counter()
     written: dict[str, list[Record]] = {}
-    with ThreadPoolExecutor(threads()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         copies = []
         for split, records in splits.items():
             place = folder / target.images.format(split=split)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.catalog import catalog
 from yolo_ft.data.formats.coco import coco_files, read_coco
@@ -61,7 +61,7 @@ def scan(source: Source, split: str) -> Scan:
         raise UserError(f"{source.path} has no '{split}:' entry (it has {have}): add it, or ask for one of these.")
     readers, issues = source.readers(split)
     records: list[Record] = []
-    with ThreadPoolExecutor(threads()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         for record, findings in pool.map(lambda read: read(), readers):
             issues += findings
             if record is not None:
@@ -69,11 +69,6 @@ def scan(source: Source, split: str) -> Scan:
     counts = [len(record.objects()) for record in records]
     health = HealthReport(source.name, split, len(records), sum(counts), counts.count(0), issues)
     return Scan(source.name, split, source.names, records, health)
-
-
-def threads() -> int:
-    """How many files are read at once."""
-    return min(8, os.cpu_count() or 1)
 
 
 def _open_folder(path: Path, folder: Path | None, index: ImageIndex | None, origin: int) -> Source:

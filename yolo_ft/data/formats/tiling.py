@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import new_folder
 from yolo_ft.data.formats.records import Record
-from yolo_ft.data.formats.scan import threads
 from yolo_ft.data.formats.tiles import Tile, tile_grid
 from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import write_yolo
@@ -80,7 +80,7 @@ def tile(
             place = folder / "images" / split
             place.mkdir(parents=True)
             grids = [tile_grid(*record.size, size, overlap) for record in records]
-            with ThreadPoolExecutor(threads()) as pool:
+            with ThreadPoolExecutor(reading_threads()) as pool:
                 jobs = [
                     pool.submit(_write, r, grid, place, stems[id(r)]) for r, grid in zip(records, grids, strict=True)
                 ]

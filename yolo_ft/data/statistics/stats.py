@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from yolo_ft.core.boxes import xyxy_to_cxcywh
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.images import ImageError, read_image
@@ -183,7 +183,7 @@ def statistics(data: str | Path | Dataset, imgsz: int = 640) -> Statistics:
     splits = load_splits(data)
     images, objects, colours, first = [], [], [], 0
     for split, dataset in splits.items():
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(reading_threads()) as pool:
             looks = list(pool.map(partial(_look, dataset), range(len(dataset))))
         images.append(_images(dataset, split, np.array([look[0] for look in looks]).reshape(-1, len(COLOUR))))
         objects.append(_objects(dataset, imgsz, first))
