@@ -12,9 +12,9 @@ from picture_sets import COLOURS, coloured, in_memory, photograph, rectangles
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.seeding import generator
 from yolo_ft.core.targets import Target
-from yolo_ft.data.augment import augment, corner_tile, letterboxed, mix, mosaic4
-from yolo_ft.data.colour import hsv_gains, jitter_hsv
-from yolo_ft.data.warp import BORDER, Tile, random_matrix, warp, warp_boxes, worth_keeping
+from yolo_ft.data.augmentation.augment import augment, corner_tile, letterboxed, mix, mosaic4
+from yolo_ft.data.augmentation.colour import hsv_gains, jitter_hsv
+from yolo_ft.data.augmentation.warp import BORDER, Tile, random_matrix, warp, warp_boxes, worth_keeping
 
 STILL = {
     "hsv_h": 0.0,

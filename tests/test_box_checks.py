@@ -9,8 +9,8 @@ import pytest
 from picture_sets import in_memory, photograph, write_set
 
 from yolo_ft.core.targets import Detections, Target
-from yolo_ft.data import findings as kinds
-from yolo_ft.data.box_checks import box_findings, unlabelled_findings
+from yolo_ft.data.checks import findings as kinds
+from yolo_ft.data.checks.boxes import box_findings, unlabelled_findings
 from yolo_ft.data.dataset import load_splits
 
 HEIGHT, WIDTH = 100, 200

@@ -18,9 +18,9 @@ from PIL import Image
 
 from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import catalog, remote
+from yolo_ft.data.catalog import catalog, remote
+from yolo_ft.data.catalog.public_sets import SETS
 from yolo_ft.data.dataset import load_dataset, load_splits
-from yolo_ft.data.public_sets import SETS
 
 XML = """<annotation><filename>{0}.jpg</filename><size><width>60</width><height>40</height><depth>3</depth></size>
 <object><name>{1}</name><difficult>0</difficult><bndbox><xmin>11</xmin><ymin>6</ymin><xmax>30</xmax><ymax>25</ymax>
@@ -200,7 +200,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(server, tmp_path):
 
 def test_two_processes_get_a_set_once(server, store, repository):
     code = (
-        "import sys; from dataclasses import replace; from yolo_ft.data import catalog;"
+        "import sys; from dataclasses import replace; from yolo_ft.data.catalog import catalog;"
         "entry = catalog.SETS['coco8'];"
         "catalog.SETS['coco8'] = replace(entry, archives=(replace(entry.archives[0], url=sys.argv[1]),));"
         "print(catalog.get('coco8'))"
@@ -235,7 +235,6 @@ def test_voc_is_put_together_from_its_archives(server):
     folder = catalog.get("voc2007")
     assert sorted(file.stem for file in (folder / "Annotations").iterdir()) == [f"00000{i}" for i in (1, 2, 3, 4)]
     assert {file.stem for file in (folder / "ImageSets" / "Main").iterdir()} == {"train", "val", "trainval", "test"}
-    pytest.importorskip("yolo_ft.data.voc")
     sizes = {split: len(dataset) for split, dataset in load_splits("voc2007").items()}
     assert sizes == {"train": 2, "val": 1, "test": 1}
     assert load_dataset("voc2007").target(0).boxes.tolist() == [[10, 5, 30, 25]]
@@ -252,14 +251,12 @@ def test_of_the_annotations_of_coco_only_those_of_its_validation_images_are_kept
     server.files["/val2017.zip"] = yolo_zip(splits=[], **{"val2017/000007.jpg": picture()})
     folder = catalog.get("coco-val2017")
     assert sorted(file.name for file in folder.rglob("*.*")) == ["000007.jpg", "catalog.json", "instances_val2017.json"]
-    pytest.importorskip("yolo_ft.data.coco")
     dataset = load_dataset("coco-val2017.yaml", "val")
     assert dataset.names == {0: "person", 1: "toothbrush"}
     assert dataset.target(0).boxes.tolist() == [[10, 5, 30, 25]] and dataset.target(0).labels.tolist() == [1]
 
 
 def test_bccd_as_its_repository_is_packed_holds_what_the_catalogue_says(server, real_data):
-    pytest.importorskip("yolo_ft.data.voc")
     stream, top = io.BytesIO(), "BCCD_Dataset-1.0/BCCD"
     with zipfile.ZipFile(stream, "w") as opened:
         opened.writestr("BCCD_Dataset-1.0/LICENSE", "MIT License")

@@ -12,9 +12,9 @@ from PIL import Image
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
-from yolo_ft.data import findings as kinds
-from yolo_ft.data.checks import check
-from yolo_ft.data.findings import KINDS, CheckReport
+from yolo_ft.data.checks import findings as kinds
+from yolo_ft.data.checks.check import check
+from yolo_ft.data.checks.findings import KINDS, CheckReport
 
 CAT, DOG = "0 0.5 0.5 0.4 0.4\n", "1 0.3 0.6 0.2 0.4\n"
 BOTH = CAT + DOG

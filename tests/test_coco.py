@@ -8,8 +8,8 @@ import pytest
 from annotation_sets import boxes_of, coco_text, differences, draw, reasons, write
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.coco import coco_files, split_of
 from yolo_ft.data.dataset import load_dataset, load_splits
+from yolo_ft.data.formats.coco import coco_files, split_of
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
 
 IMAGE = (7, "a.png", 60, 100)

@@ -17,9 +17,9 @@ from picture_sets import fingerprint, in_memory, photograph, write_set
 from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
-from yolo_ft.data.convert import convert
 from yolo_ft.data.dataset import load_dataset, load_splits
-from yolo_ft.data.records import CROWD, DIFFICULT, POLYGON, TRUNCATED
+from yolo_ft.data.formats.convert import convert
+from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED
 
 FORMATS = ("yolo", "voc", "coco")
 GOOD = "0 0.5 0.5 0.2 0.5\n"
@@ -127,6 +127,14 @@ def test_what_the_target_cannot_hold_is_counted_and_told(tmp_path, make, format,
         assert "<difficult>1</difficult>" in again and "<xmin>2</xmin>" in again and "<xmax>9</xmax>" in again
 
 
+def test_a_split_whose_images_are_all_bad_is_left_out_and_named(tmp_path):
+    yaml_text = "train: images/a\nval: images/b\nnames: [x]\n"
+    file = write_set(tmp_path / "set", {"a/1.png": GOOD, "b/2.png": "7 0.5 0.5 0.1 0.1\n"}, yaml_text)
+    report = convert(file, tmp_path / "out", "yolo")
+    assert report.images == {"train": 1} and "left out, val: labels/b/2.txt, line 1: class 7" in str(report)
+    assert list(load_splits(tmp_path / "out")) == ["train"]
+
+
 def test_a_polygon_row_of_yolo_is_named(tmp_path):
     rows = {"a.png": "0 0.1 0.2 0.5 0.4 0.3 0.8\n" + GOOD}
     report = convert(write_set(tmp_path / "set", rows), tmp_path / "out", "coco")
@@ -156,7 +164,7 @@ def test_drawn_images_become_png(tmp_path):
 
 def test_nothing_is_written_over_or_into_the_source(tmp_path):
     file = write_set(tmp_path / "set", {"a.png": GOOD})
-    with pytest.raises(UserError, match="exists: give a folder that does not"):
+    with pytest.raises(UserError, match="is not empty: name a new folder"):
         convert(file, tmp_path / "set", "voc")
     with pytest.raises(UserError, match="lies inside"):
         convert(file, tmp_path / "set" / "voc", "voc")
@@ -185,4 +193,4 @@ def test_the_command_line(tmp_path, capsys):
     assert "out (yolo): train 1 images, 1 boxes" in capsys.readouterr().out
     assert boxes_of(load_dataset(tmp_path / "out")) == [("x", 2, 2, 9, 9)]
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
-    assert "exists" in capsys.readouterr().err
+    assert "is not empty" in capsys.readouterr().err

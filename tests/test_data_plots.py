@@ -14,9 +14,9 @@ from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import load_splits
-from yolo_ft.data.distributions import noise_floor, profile
-from yolo_ft.data.domain_gap import compare_with_source
-from yolo_ft.data.stats import statistics
+from yolo_ft.data.statistics.distributions import noise_floor, profile
+from yolo_ft.data.statistics.domain_gap import compare_with_source
+from yolo_ft.data.statistics.stats import statistics
 from yolo_ft.report import data_plots
 from yolo_ft.report.lessons import png
 
@@ -154,7 +154,7 @@ def test_the_command_writes_into_a_new_folder(data, tmp_path, capsys):
     assert content["gap"]["source"].startswith("COCO") and content["published"]["objects per image"]["coco"] == 7.7
     before = fingerprint(out)
     assert main(["data", "stats", str(data), "--out", str(out)]) == 2
-    assert "is not empty: give a new folder" in capsys.readouterr().err and fingerprint(out) == before
+    assert "is not empty: name a new folder" in capsys.readouterr().err and fingerprint(out) == before
 
 
 def test_mistakes_are_one_sentence(tmp_path, capsys):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.defects import DEFECTS_NAMES, DEFECTS_SHA256, DEFECTS_SPLITS, draw_defects
-from yolo_ft.data.drawn import drawn_set, fingerprint
-from yolo_ft.data.flaws import CRACK, PIT, SCRATCH
+from yolo_ft.data.drawn.defects import DEFECTS_NAMES, DEFECTS_SHA256, DEFECTS_SPLITS, draw_defects
+from yolo_ft.data.drawn.flaws import CRACK, PIT, SCRATCH
+from yolo_ft.data.drawn.sets import drawn_set, fingerprint
 
 ODD_SIZE = "b3bd38e26ea66ce001393e7f76305dd9dc4ccf3e62b4f42716c20c3f08b5662a"
 

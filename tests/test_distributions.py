@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from picture_sets import coloured, in_memory
 
 from yolo_ft.core.targets import Target
-from yolo_ft.data.distributions import (
+from yolo_ft.data.statistics.distributions import (
     ASPECT,
     BINS,
     BRIGHTNESS,
@@ -28,7 +28,7 @@ from yolo_ft.data.distributions import (
     noise_floor,
     profile,
 )
-from yolo_ft.data.stats import Statistics, statistics
+from yolo_ft.data.statistics.stats import Statistics, statistics
 
 
 def one_box(box: list[float], count: int = 1, shade: int = 0, side: int = 256) -> Statistics:

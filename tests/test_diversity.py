@@ -9,8 +9,8 @@ import pytest
 from picture_sets import in_memory, photograph
 
 from yolo_ft.core.targets import Target
+from yolo_ft.data.augmentation.diversity import GRID, LIKE, SAMPLE, Diversity, diversity, effective_number, thumbnails
 from yolo_ft.data.dataset import load_dataset
-from yolo_ft.data.diversity import GRID, LIKE, SAMPLE, Diversity, diversity, effective_number, thumbnails
 from yolo_ft.finetune.hyp import PRESETS
 
 

@@ -12,10 +12,10 @@ from picture_sets import coloured, in_memory, write_set
 
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import load_splits
-from yolo_ft.data.distributions import LAYOUT, LOOK
-from yolo_ft.data.domain_gap import FAR, NEAR, compare_with_source, gap, suggestions
-from yolo_ft.data.source_statistics import FILE, PUBLISHED, Source, beside_coco, packaged_source
-from yolo_ft.data.stats import statistics
+from yolo_ft.data.statistics.distributions import LAYOUT, LOOK
+from yolo_ft.data.statistics.domain_gap import FAR, NEAR, compare_with_source, gap, suggestions
+from yolo_ft.data.statistics.source import FILE, PUBLISHED, Source, beside_coco, packaged_source
+from yolo_ft.data.statistics.stats import statistics
 
 
 def dark(images: int = 50, shade: int = 10):

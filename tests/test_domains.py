@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.camera import defocus
-from yolo_ft.data.domains import CELLS_DOMAINS, RANGES, USUAL, CellsDomain, parse_domain
-from yolo_ft.data.synthetic import draw_cells
+from yolo_ft.data.drawn.camera import defocus
+from yolo_ft.data.drawn.cells import draw_cells
+from yolo_ft.data.drawn.domains import CELLS_DOMAINS, RANGES, USUAL, CellsDomain, parse_domain
 
 INDICES = range(6)
 

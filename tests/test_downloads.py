@@ -10,7 +10,7 @@ import pytest
 from official_format import write_official
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import remote
+from yolo_ft.data.catalog import remote
 from yolo_ft.finetune import checkpoints, downloads
 from yolo_ft.finetune.downloads import OFFICIAL, fetch_weights, official_name
 from yolo_ft.models import build_model

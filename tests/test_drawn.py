@@ -14,17 +14,17 @@ import pytest
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import load_dataset, load_splits
-from yolo_ft.data.defects import draw_defects
-from yolo_ft.data.domains import CELLS_DOMAINS
-from yolo_ft.data.drawn import DrawnSet, drawn_set, fingerprint
-from yolo_ft.data.synthetic import draw_cells
+from yolo_ft.data.drawn.cells import draw_cells
+from yolo_ft.data.drawn.defects import draw_defects
+from yolo_ft.data.drawn.domains import CELLS_DOMAINS
+from yolo_ft.data.drawn.sets import DrawnSet, drawn_set, fingerprint
 
 SLOW_PROCESSOR = """
 import sys
-from yolo_ft.data.defects import draw_defects
-from yolo_ft.data.domains import parse_domain
-from yolo_ft.data.drawn import fingerprint
-from yolo_ft.data.synthetic import draw_cells
+from yolo_ft.data.drawn.defects import draw_defects
+from yolo_ft.data.drawn.domains import parse_domain
+from yolo_ft.data.drawn.sets import fingerprint
+from yolo_ft.data.drawn.cells import draw_cells
 pictures = [draw_defects(i) for i in range(6)] + [draw_cells(i, domain=parse_domain("field-lab")) for i in range(3)]
 print(fingerprint(*zip(*pictures)))
 """

@@ -12,8 +12,8 @@ from picture_sets import in_memory, photograph
 from PIL import Image
 
 from yolo_ft.core.targets import Target
-from yolo_ft.data import duplicates
-from yolo_ft.data.duplicates import (
+from yolo_ft.data.checks import duplicates
+from yolo_ft.data.checks.duplicates import (
     LOOK_ALIKE,
     NEAR_COPY,
     SAME_FILE,

@@ -12,11 +12,11 @@ from picture_sets import in_memory
 
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.targets import Target
-from yolo_ft.data.augment import augment
-from yolo_ft.data.distributions import js_distance
-from yolo_ft.data.paste import class_shares
-from yolo_ft.data.split import split
-from yolo_ft.data.warp import warp_boxes
+from yolo_ft.data.augmentation.augment import augment
+from yolo_ft.data.augmentation.paste import class_shares
+from yolo_ft.data.augmentation.warp import warp_boxes
+from yolo_ft.data.splits.split import split
+from yolo_ft.data.statistics.distributions import js_distance
 from yolo_ft.finetune.hyp import PRESETS
 from yolo_ft.models import build_model
 from yolo_ft.report import lessons

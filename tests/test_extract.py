@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import extract as module
-from yolo_ft.data.extract import extract
+from yolo_ft.data.catalog import extract as module
+from yolo_ft.data.catalog.extract import extract
 
 NOISE = np.random.default_rng(0).bytes(3000)
 FORMATS = ("zip", "tar", "tar.gz", "tar.xz")

@@ -14,9 +14,9 @@ import faulty_server
 import pytest
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import remote
-from yolo_ft.data.fetch import cache_folder, fetch, file_digest
-from yolo_ft.data.remote import Remote
+from yolo_ft.data.catalog import remote
+from yolo_ft.data.catalog.fetch import cache_folder, fetch, file_digest
+from yolo_ft.data.catalog.remote import Remote
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(server, tmp_path):
 
 def test_two_processes_fetch_a_file_once(server, tmp_path, zipped):
     code = (
-        "import sys; from pathlib import Path; from yolo_ft.data.fetch import Remote, fetch;"
+        "import sys; from pathlib import Path; from yolo_ft.data.catalog.fetch import Remote, fetch;"
         "print(len(fetch(Remote(sys.argv[1], Path(sys.argv[2]), 'zip archive')).read_bytes()))"
     )
     command = [sys.executable, "-c", code, f"{server.address}/set.zip", str(tmp_path / "set.zip")]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolo_ft.data import flaws
-from yolo_ft.data.canvas import Dice
-from yolo_ft.data.flaws import CRACK, PIT, SCRATCH, draw_crack, draw_pit, draw_scratch
-from yolo_ft.data.metal import Plate
+from yolo_ft.data.drawn import flaws
+from yolo_ft.data.drawn.canvas import Dice
+from yolo_ft.data.drawn.flaws import CRACK, PIT, SCRATCH, draw_crack, draw_pit, draw_scratch
+from yolo_ft.data.drawn.metal import Plate
 
 CLUTTER = [flaws.draw_brush_line, flaws.draw_dust, flaws.draw_fibre, flaws.draw_glint, flaws.draw_spot]
 

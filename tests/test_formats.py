@@ -8,7 +8,7 @@ import pytest
 from picture_sets import write_set
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.formats import read_spec, split_images
+from yolo_ft.data.formats.yolo import read_spec, split_images
 
 
 def spec_of(tmp_path: Path, text: str | bytes):

@@ -8,9 +8,9 @@ import pytest
 from benchmarks import gap_study
 from picture_sets import write_set
 
-from yolo_ft.data.distributions import LAYOUT, LOOK
-from yolo_ft.data.domain_gap import compare_with_source, gap
-from yolo_ft.data.stats import statistics
+from yolo_ft.data.statistics.distributions import LAYOUT, LOOK
+from yolo_ft.data.statistics.domain_gap import compare_with_source, gap
+from yolo_ft.data.statistics.stats import statistics
 from yolo_ft.report.recorded import ABOUT, ROWS, recorded_rows
 
 COLUMNS = ["data", "images", "of", "distribution", "distance", "noise", "yours", "source"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolo_ft.data.groups import name_group
+from yolo_ft.data.checks.groups import name_group
 
 HASH = "3d546d69a4a203ce7ce04193ed0ec43d"
 

@@ -10,8 +10,8 @@ from picture_sets import fingerprint, write_set
 
 from yolo_ft.cli import main
 from yolo_ft.core.targets import Detections
-from yolo_ft.data import findings as kinds
-from yolo_ft.data.checks import check
+from yolo_ft.data.checks import findings as kinds
+from yolo_ft.data.checks.check import check
 from yolo_ft.data.dataset import load_dataset, load_splits
 
 BOTH = "0 0.5 0.5 0.4 0.4\n1 0.3 0.6 0.2 0.4\n"

@@ -10,8 +10,8 @@ from picture_sets import fingerprint, photograph, write_set
 from PIL import Image
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import findings as kinds
-from yolo_ft.data.checks import check
+from yolo_ft.data.checks import findings as kinds
+from yolo_ft.data.checks.check import check
 from yolo_ft.report import health_pictures
 from yolo_ft.report.health_pictures import contact_sheet, write_check
 
@@ -74,5 +74,5 @@ def test_nothing_is_overwritten_and_nothing_goes_into_the_data_set(report, tmp_p
     write_check(report, tmp_path / "out")
     with pytest.raises(UserError, match="is not empty"):
         write_check(report, tmp_path / "out")
-    with pytest.raises(UserError, match="inside the data set"):
+    with pytest.raises(UserError, match="which stays as it is"):
         write_check(report, tmp_path / "set" / "images" / "report")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from annotation_sets import draw, write
 
-from yolo_ft.data.image_index import ImageIndex
+from yolo_ft.data.formats.image_index import ImageIndex
 
 
 def test_no_folder_and_empty_folders_hold_nothing(tmp_path):

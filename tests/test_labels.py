@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from picture_sets import photograph
 from PIL import Image
 
+from yolo_ft.data.formats.labels import label_path, parse_labels, read_labels
+from yolo_ft.data.formats.records import POLYGON
 from yolo_ft.data.health import BACKGROUND, DROPPED, ROW_REMOVED
-from yolo_ft.data.labels import label_path, parse_labels, read_labels
-from yolo_ft.data.records import POLYGON
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \r\n\t\n"])

@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from yolo_ft.data import locks
-from yolo_ft.data.locks import locked
+from yolo_ft.data.catalog import locks
+from yolo_ft.data.catalog.locks import locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from yolo_ft.data.locks import locked
+from yolo_ft.data.catalog.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import load_splits
-from yolo_ft.data.metadata import group_labels, image_times
+from yolo_ft.data.splits.metadata import group_labels, image_times
 
 BOX = "0 0.5 0.5 0.2 0.5\n"
 NAMES = ["a/clip1_0001.png", "a/clip1_0002.png", "b/clip2_0001.png", "b/ü 7.png"]

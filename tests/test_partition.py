@@ -10,7 +10,7 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.loader import EvalLoader
-from yolo_ft.data.partition import class_counts, consecutive, partition, stratified_order
+from yolo_ft.data.splits.partition import class_counts, consecutive, partition, stratified_order
 from yolo_ft.finetune.metrics import Metrics, evaluate_detections
 
 SHARES = ([0.8, 0.2], [0.9, 0.1], [0.7, 0.2, 0.1], [0.25] * 4)

@@ -9,10 +9,21 @@ from picture_sets import COLOURS, coloured, in_memory, photograph, rectangles
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.seeding import generator
 from yolo_ft.core.targets import Target
-from yolo_ft.data import paste
-from yolo_ft.data.augment import augment
+from yolo_ft.data.augmentation import paste
+from yolo_ft.data.augmentation.augment import augment
+from yolo_ft.data.augmentation.paste import (
+    FEATHER,
+    HIDDEN,
+    LOOKS,
+    OPAQUE,
+    Paster,
+    class_shares,
+    cut,
+    find_donors,
+    free_corners,
+    soft_edge,
+)
 from yolo_ft.data.dataset import load_dataset
-from yolo_ft.data.paste import FEATHER, HIDDEN, OPAQUE, Paster, class_shares, cut, find_donors, free_corners, soft_edge
 
 STILL = dict.fromkeys(("hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr", "mosaic"), 0.0) | {"imgsz": 96}
 
@@ -103,6 +114,7 @@ def test_places_leave_every_object_in_sight():
         first = max(0, min(x2, 50) - max(x1, 30)) * max(0, min(y2, 40) - max(y1, 20)) / 400
         second = max(0, min(x2, 80) - max(x1, 60)) * max(0, min(y2, 60) - max(y1, 10))
         assert first <= HIDDEN and second == 0
+    assert len(free_corners(generator(0), (80, 120), patch, np.zeros((0, 4)), np.zeros(0))) == LOOKS  # all are free
     assert not len(free_corners(generator(0), (20, 120), patch, boxes, hidden))  # higher than the image
     full = np.array([[0, 0, 120, 80]], np.float32)
     assert not len(free_corners(generator(0), (80, 120), patch, full, np.array([HIDDEN])))

@@ -4,9 +4,9 @@ import pytest
 from picture_sets import coloured, fingerprint, in_memory
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.checks import check
-from yolo_ft.data.findings import ERROR
-from yolo_ft.data.repair import fix
+from yolo_ft.data.checks.check import check
+from yolo_ft.data.checks.findings import ERROR
+from yolo_ft.data.checks.repair import fix
 from yolo_ft.report.planted_faults import plant_faults
 
 

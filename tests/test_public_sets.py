@@ -6,8 +6,8 @@ import pytest
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from yolo_ft import DEFAULT_WEIGHTS, load_checkpoint
-from yolo_ft.data.fetch import ALGORITHMS
-from yolo_ft.data.public_sets import COCO_CLASSES, SETS, VOC_CLASSES
+from yolo_ft.data.catalog.fetch import ALGORITHMS
+from yolo_ft.data.catalog.public_sets import COCO_CLASSES, SETS, VOC_CLASSES
 
 
 def test_the_classes_of_coco_are_those_of_its_checkpoints():

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import remote as module
-from yolo_ft.data.fetch import fetch
-from yolo_ft.data.remote import Remote, _SafeRedirects
+from yolo_ft.data.catalog import remote as module
+from yolo_ft.data.catalog.fetch import fetch
+from yolo_ft.data.catalog.remote import Remote, _SafeRedirects
 
 
 def archive(seed: int, size: int = 5000) -> bytes:

@@ -11,10 +11,11 @@ from picture_sets import fingerprint, photograph, write_set
 from PIL import Image
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data import findings as kinds
-from yolo_ft.data.checks import check
+from yolo_ft.data.checks import findings as kinds
+from yolo_ft.data.checks.check import check
+from yolo_ft.data.checks.duplicates import NEAR_COPY, Pair
+from yolo_ft.data.checks.repair import fix
 from yolo_ft.data.dataset import load_splits
-from yolo_ft.data.repair import fix
 
 BOTH = "0 0.5 0.5 0.4 0.4\n1 0.3 0.6 0.2 0.4\n"
 TWO_SPLITS = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
@@ -168,7 +169,7 @@ def test_what_is_refused(source, tmp_path):
         fix(source, tmp_path / "full")
     before = fingerprint(source)
     for inside in (source / "copy", source / "images" / "new"):
-        with pytest.raises(UserError, match="inside the data set"):
+        with pytest.raises(UserError, match="which stays as it is"):
             fix(source, inside)
     with pytest.raises(UserError, match="needs no repair"):
         fix("cells", tmp_path / "copy")
@@ -184,9 +185,23 @@ def test_a_split_that_would_lose_every_image(tmp_path):
 
 def test_an_empty_folder_is_taken_and_a_failure_leaves_nothing(source, tmp_path, monkeypatch):
     (tmp_path / "copy").mkdir()
-    monkeypatch.setattr("yolo_ft.data.repair.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "yolo_ft.data.checks.repair.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         fix(source, tmp_path / "copy")
     assert list((tmp_path / "copy").iterdir()) == [] and sorted(p.name for p in tmp_path.iterdir()) == ["copy", "set"]
     monkeypatch.undo()
     assert fix(source, tmp_path / "copy").out.is_dir() and (tmp_path / "copy" / "data.yaml").is_file()
+
+
+def test_a_copy_that_has_gone_takes_no_other_with_it(source, tmp_path, monkeypatch):
+    """train t1 resembles val v1, which resembles test x: with v1 gone, t1 leaks nothing any more."""
+    spec = TWO_SPLITS.replace("names", "test: images/test\nnames")
+    write_set(source, {**CLEAN, "test/x.png": BOTH}, spec)
+    places = sorted(CLEAN)  # train first, as the list of pictures has it
+    train, val, test = places.index("train/t1.png"), 12 + places[12:].index("val/v1.png"), 24
+    pairs = [Pair(val, test, NEAR_COPY, 0.98), Pair(train, val, NEAR_COPY, 0.95)]
+    monkeypatch.setattr("yolo_ft.data.checks.repair.find_pairs", lambda images, broken: pairs)
+    fix(source, tmp_path / "copy")
+    assert [entry[1] for entry in log(tmp_path / "copy")] == ["images/val/v1.png"]

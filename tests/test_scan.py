@@ -6,10 +6,10 @@ import pytest
 from annotation_sets import coco_text, draw, voc_xml, write
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.coco import CocoSet
-from yolo_ft.data.formats import DataSpec
-from yolo_ft.data.scan import open_source, scan
-from yolo_ft.data.voc import VocFolder
+from yolo_ft.data.formats.coco import CocoSet
+from yolo_ft.data.formats.scan import open_source, scan
+from yolo_ft.data.formats.voc import VocFolder
+from yolo_ft.data.formats.yolo import DataSpec
 
 COCO = coco_text([(1, "a.png", 60, 100)], [(1, 1, [1, 1, 5, 5])], {1: "x"})
 VOC = voc_xml("a.png", [("x", 2, 2, 9, 9)])

@@ -14,8 +14,8 @@ from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import Dataset, load_dataset, load_splits
-from yolo_ft.data.labels import label_path
-from yolo_ft.data.split import Split, folds, split, write_folds
+from yolo_ft.data.formats.labels import label_path
+from yolo_ft.data.splits.split import Split, folds, split, write_folds
 
 CAT, DOG = "0 0.5 0.5 0.2 0.5\n", "1 0.5 0.5 0.2 0.5\n0 0.3 0.3 0.1 0.1\n"
 
@@ -170,7 +170,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     for write in (lambda: split(file).write(out), lambda: write_folds(folds(file, 2), out)):
         with pytest.raises(UserError, match="not empty"):
             write()
-    with pytest.raises(UserError, match="choose a new folder"):
+    with pytest.raises(UserError, match="name a new folder"):
         split(file).write(file)
     assert fingerprint(out) == before
 

@@ -7,8 +7,8 @@ import pytest
 from picture_sets import in_memory
 
 from yolo_ft.core.targets import Target
-from yolo_ft.data.split import Split
-from yolo_ft.data.split_report import ALL, BACKGROUND, split_report
+from yolo_ft.data.splits.report import ALL, BACKGROUND, split_report
+from yolo_ft.data.splits.split import Split
 
 
 def with_labels(*labels: list[int]):

@@ -13,7 +13,7 @@ from test_comparison import write_run
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.dataset import load_dataset
-from yolo_ft.data.split import split
+from yolo_ft.data.splits.split import split
 
 YAML = "path: .\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"
 

@@ -13,7 +13,7 @@ from yolo_ft.core.boxes import letterbox
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import load_dataset, load_splits
-from yolo_ft.data.stats import SIDE, Statistics, size_shares, statistics
+from yolo_ft.data.statistics.stats import SIDE, Statistics, size_shares, statistics
 
 
 def two_images() -> Statistics:

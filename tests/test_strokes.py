@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from yolo_ft.data.canvas import Dice, directions
-from yolo_ft.data.strokes import Path, across, curve, stroke, walk
+from yolo_ft.data.drawn.canvas import Dice, directions
+from yolo_ft.data.drawn.strokes import Path, across, curve, stroke, walk
 
 
 def straight(x0: float, y: float, samples: int) -> Path:

@@ -9,10 +9,11 @@ import pytest
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import hash_uint32
-from yolo_ft.data.canvas import Canvas, Dice, directions, texture
-from yolo_ft.data.drawn import drawn_set, fingerprint
-from yolo_ft.data.shapes import Outline
-from yolo_ft.data.smear import (
+from yolo_ft.data.drawn.canvas import Canvas, Dice, directions, texture
+from yolo_ft.data.drawn.cells import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, draw_cells
+from yolo_ft.data.drawn.sets import drawn_set, fingerprint
+from yolo_ft.data.drawn.shapes import Outline
+from yolo_ft.data.drawn.smear import (
     PLATELET,
     RBC,
     WBC,
@@ -22,7 +23,6 @@ from yolo_ft.data.smear import (
     draw_stain,
     draw_white_cell,
 )
-from yolo_ft.data.synthetic import CELLS_NAMES, CELLS_SHA256, CELLS_SPLITS, draw_cells
 
 FIRST_EIGHT = "0bdd1a76a8d627fc63234fc1b606ad99c0f581ab14b3dd1400f4ce3b31f94b22"
 ODD_SIZE = "6fbcf7bd57d0f4e4b9c877656713b92b449ea586e1b76332bc54679a30e38d2d"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Detections
-from yolo_ft.data.tiles import Tile, merge_tiles, tile_grid
+from yolo_ft.data.formats.tiles import Tile, merge_tiles, tile_grid
 
 
 def corners(tiles):

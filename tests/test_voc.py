@@ -11,8 +11,8 @@ from PIL import Image
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import load_dataset, load_splits
+from yolo_ft.data.formats.voc import read_voc, read_xml
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
-from yolo_ft.data.voc import read_voc, read_xml
 
 GOOD = voc_xml("a.png", [("dog", 11, 21, 30, 40)])
 
@@ -27,7 +27,7 @@ def test_a_folder_without_any_annotation_says_what_belongs_there(tmp_path):
 
 def test_boxes_classes_and_splits_of_the_devkit(tmp_path):
     two = voc_xml("b.png", [("cat", 1, 1, 100, 60), ("Ziege ü", 5, 6, 5, 6)])
-    lists = {"train.txt": "a\n", "val.txt": "b \n\n", "trainval.txt": "a\nb\n", "dog_train.txt": "a  1\n"}
+    lists = {"train.txt": "a.PNG\n", "val.txt": "b \n\n", "trainval.txt": "a\nb\n", "dog_train.txt": "a  1\n"}
     folder = write_voc_set(tmp_path / "VOC", {"a": GOOD, "b": two, "c": GOOD}, lists)
     splits = load_splits(folder)
     assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 1, "val": 1}
@@ -61,6 +61,7 @@ def test_origin_zero_takes_coordinates_as_they_are(tmp_path):
         (voc_xml("a.png", [("x", 1, 1, 9, 9)], size=(120, 200)), DROPPED, "annotated at 200 x 120.*has 100 x 60"),
         (voc_xml("a.png", [("x", 9, 1, 3, 9)]), DROPPED, "ends before it begins"),
         (voc_xml("a.png", [("x", "nan", 1, 3, 9)]), DROPPED, "NaN"),
+        (voc_xml("a.png", [], size=("1e999", 5)), DROPPED, "XML file cannot be used"),
         (voc_xml("a.png", [("x", "one", 1, 3, 9)]), DROPPED, "could not convert"),
         (voc_xml("a.png", [("", 1, 1, 3, 9)]), DROPPED, "no <name>"),
         (GOOD.replace("ymax", "ymaks"), DROPPED, "no <bndbox> with"),

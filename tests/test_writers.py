@@ -14,8 +14,8 @@ from PIL import Image
 from yolo_ft.cli import main
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.dataset import load_dataset
-from yolo_ft.data.records import CROWD, DIFFICULT, Record
-from yolo_ft.data.writers import write_coco, write_predictions, write_voc, write_yolo, yolo_rows
+from yolo_ft.data.formats.records import CROWD, DIFFICULT, Record
+from yolo_ft.data.formats.writers import write_coco, write_predictions, write_voc, write_yolo, yolo_rows
 
 NAMES = {0: "cat", 1: "Ä & B"}
 
@@ -43,7 +43,7 @@ def test_yolo_by_hand(tmp_path):
     row = "1 0.101250 0.500000 0.102500 0.500000\n"
     assert (tmp_path / "labels" / "train" / "a.txt").read_bytes() == row.encode()
     content = yaml.safe_load((tmp_path / "data.yaml").read_text(encoding="utf-8"))
-    assert content == {"path": ".", "train": "images/train", "test": "images/test", "names": NAMES}
+    assert content == {"train": "images/train", "test": "images/test", "names": NAMES}
 
 
 def test_voc_by_hand(tmp_path):

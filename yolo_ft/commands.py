@@ -73,8 +73,8 @@ def predict(
     `save_labels` also writes what was found as YOLO labels there: a start for labelling by hand (Lesson 06).
     """
     from yolo_ft.api import YOLO
+    from yolo_ft.data.formats.writers import write_predictions
     from yolo_ft.data.images import read_image
-    from yolo_ft.data.writers import write_predictions
     from yolo_ft.finetune.runs import new_run_folder
     from yolo_ft.report.lessons import png
     from yolo_ft.report.pictures import draw_boxes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from yolo_ft.core.errors import UserError
@@ -13,7 +12,7 @@ def check(data: str, imgsz: int, out: str | None, weights: str | None) -> int:
 
     Exit code 1 when a finding costs accuracy for certain (level error).
     """
-    from yolo_ft.data.checks import check as check_data
+    from yolo_ft.data.checks.check import check as check_data
 
     model = None
     if weights is not None:
@@ -33,15 +32,15 @@ def check(data: str, imgsz: int, out: str | None, weights: str | None) -> int:
 
 def fix(data: str, out: str) -> None:
     """Write a repaired copy of a data set, and print what was changed and what is left for a person."""
-    from yolo_ft.data.repair import fix as fix_data
+    from yolo_ft.data.checks.repair import fix as fix_data
 
     print(fix_data(data, out))
 
 
 def show_catalog() -> int:
     """Print the sets that can be downloaded by name, and which of them are here."""
-    from yolo_ft.data.catalog import sets_folder, table
-    from yolo_ft.data.public_sets import SETS
+    from yolo_ft.data.catalog.catalog import sets_folder, table
+    from yolo_ft.data.catalog.public_sets import SETS
 
     print(f"{'name':18}{'here':6}{'images':>7}{'classes':>9}{'MB':>7}  licence")
     for row in table().itertuples(index=False):
@@ -55,7 +54,7 @@ def show_catalog() -> int:
 
 def get(name: str, to: str | None) -> int:
     """Download a set of the catalogue, unless it is there already, and print its folder."""
-    from yolo_ft.data import catalog
+    from yolo_ft.data.catalog import catalog
 
     folder = catalog.get(name, to)
     print(f"{folder}\nUse it with: --data {name if to is None else folder}")
@@ -64,15 +63,16 @@ def get(name: str, to: str | None) -> int:
 
 def stats(data: str, imgsz: int, out: str | None) -> None:
     """Print the statistics of a data set and its gap to the source; with `out`, write them and their figures there."""
-    from yolo_ft.data.domain_gap import compare_with_source
     from yolo_ft.data.files import write_json_atomic
-    from yolo_ft.data.source_statistics import beside_coco
-    from yolo_ft.data.stats import statistics
+    from yolo_ft.data.folders import free_place, new_folder
+    from yolo_ft.data.statistics.domain_gap import compare_with_source
+    from yolo_ft.data.statistics.source import beside_coco
+    from yolo_ft.data.statistics.stats import statistics
     from yolo_ft.report import data_plots
     from yolo_ft.report.lessons import png
 
     if out is not None:
-        _require_new(out)
+        free_place(out)  # before the minutes that large sets take
     measured = statistics(data, imgsz)
     gap, published = compare_with_source(measured), beside_coco(measured)
     print(f"{measured}\n\n{published.to_string(float_format='{:.2f}'.format)}\n\n{gap}")
@@ -84,43 +84,33 @@ def stats(data: str, imgsz: int, out: str | None) -> None:
         "cooccurrence": data_plots.cooccurrence_chart(measured),
         "source": data_plots.gap_chart(gap),
     }
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        (folder / f"{name}.png").write_bytes(png(figure))
     content = {**measured.to_dict(), "gap": gap.to_dict(), "published": published.to_dict("index")}
-    write_json_atomic(folder / "statistics.json", content)
-    print(f"\nstatistics.json and {', '.join(f'{name}.png' for name in figures)} in {folder}")
-
-
-def _require_new(folder: str) -> None:
-    """Raise UserError unless the folder is empty or does not exist: nothing there shall be replaced."""
-    from yolo_ft.core.errors import UserError
-
-    path = Path(folder)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} is not empty: give a new folder, so that nothing in it is replaced.")
+    with new_folder(out) as folder:
+        for name, figure in figures.items():
+            (folder / f"{name}.png").write_bytes(png(figure))
+        write_json_atomic(folder / "statistics.json", content)
+    print(f"\nstatistics.json and {', '.join(f'{name}.png' for name in figures)} in {out}")
 
 
 def convert(data: str, to: str, out: str, images: str | None, origin: int) -> None:
     """Write a data set in another format into a new folder, and print what the format cannot hold."""
-    from yolo_ft.data.convert import convert as convert_data
+    from yolo_ft.data.formats.convert import convert as convert_data
 
     print(convert_data(data, out, to, images, origin))
 
 
 def tile(data: str, out: str, size: int, overlap: float, min_visible: float, images: str | None, origin: int) -> None:
     """Cut the images of a data set into tiles with their boxes, as a YOLO folder, and print what became of them."""
-    from yolo_ft.data.tiling import tile as tile_data
+    from yolo_ft.data.formats.tiling import tile as tile_data
 
     print(tile_data(data, out, size, overlap, min_visible, images, origin))
 
 
 def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -> None:
     """Write new splits as lists of images and print how alike they are; `settings` are those of `split` and `folds`."""
-    from yolo_ft.data import split as splitting
-    from yolo_ft.data.metadata import group_labels
-    from yolo_ft.data.split_report import split_report
+    from yolo_ft.data.splits import split as splitting
+    from yolo_ft.data.splits.metadata import group_labels
+    from yolo_ft.data.splits.report import split_report
 
     if folds is None:
         made = [splitting.split(data, **settings)]

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))  # runs from a clone, installed or not
 
 from yolo_ft import UserError, compare, load_checkpoint  # noqa: E402
 from yolo_ft.api import PACKAGED, packaged_weights  # noqa: E402
-from yolo_ft.data.fetch import file_digest as sha256  # noqa: E402
+from yolo_ft.data.catalog.fetch import file_digest as sha256  # noqa: E402
 from yolo_ft.finetune.machine import usable_cores  # noqa: E402
 from yolo_ft.finetune.runs import CONFIG, ENVIRONMENT, RESULTS, SUMMARY, Run  # noqa: E402
 from yolo_ft.report.comparison import HIGH, LOW, Comparison  # noqa: E402

@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a clone, installed or not
 
 from yolo_ft import UserError  # noqa: E402
-from yolo_ft.data.distributions import LOOK  # noqa: E402
-from yolo_ft.data.domain_gap import compare_with_source  # noqa: E402
 from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
-from yolo_ft.data.source_statistics import packaged_source  # noqa: E402
-from yolo_ft.data.stats import statistics  # noqa: E402
+from yolo_ft.data.statistics.distributions import LOOK  # noqa: E402
+from yolo_ft.data.statistics.domain_gap import compare_with_source  # noqa: E402
+from yolo_ft.data.statistics.source import packaged_source  # noqa: E402
+from yolo_ft.data.statistics.stats import statistics  # noqa: E402
 from yolo_ft.report.recorded import ABOUT, ROWS  # noqa: E402
 
 OUT = ROOT / "yolo_ft" / "report" / "recorded" / "gap"

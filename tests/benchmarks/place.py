@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.formats import read_spec, split_images
-from yolo_ft.data.labels import label_path
+from yolo_ft.data.formats.labels import label_path
+from yolo_ft.data.formats.yolo import read_spec, split_images
 
 SPLITS = ("train", "val")
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a clone, installed or not
 
 from yolo_ft import YOLO, UserError  # noqa: E402
-from yolo_ft.data.formats import read_spec, split_images  # noqa: E402
+from yolo_ft.data.formats.yolo import read_spec, split_images  # noqa: E402
 from yolo_ft.finetune.checkpoints import save_checkpoint  # noqa: E402
 from yolo_ft.finetune.metrics import Metrics  # noqa: E402
 from yolo_ft.finetune.runs import Run  # noqa: E402

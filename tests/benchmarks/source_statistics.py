@@ -3,7 +3,7 @@
     python tests/benchmarks/source_statistics.py --data path/to/coco/data.yaml
 
 The data is the YOLO folder that `pretrain.py` trained on; its training split is measured. The result is
-`yolo_ft/data/source_statistics.json`, which `compare_with_source` compares with. Lesson 06.
+`yolo_ft/data/statistics/source.json`, which `compare_with_source` compares with. Lesson 06.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from yolo_ft.data.files import write_json_atomic
-from yolo_ft.data.source_statistics import FILE, Source
-from yolo_ft.data.stats import statistics
+from yolo_ft.data.statistics.source import FILE, Source
+from yolo_ft.data.statistics.stats import statistics
 
 NAME = "COCO val2017 (packaged source)"
 COMMAND = "python tests/benchmarks/source_statistics.py --data path/to/coco/data.yaml"

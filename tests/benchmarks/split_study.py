@@ -36,8 +36,8 @@ from yolo_ft.core.seeding import generator  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset, load_splits  # noqa: E402
 from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
-from yolo_ft.data.partition import class_counts, partition  # noqa: E402
-from yolo_ft.data.split import split  # noqa: E402
+from yolo_ft.data.splits.partition import class_counts, partition  # noqa: E402
+from yolo_ft.data.splits.split import split  # noqa: E402
 from yolo_ft.finetune.evaluation import detect  # noqa: E402
 from yolo_ft.finetune.machine import environment, usable_cores  # noqa: E402
 from yolo_ft.finetune.metrics import evaluate_detections  # noqa: E402

@@ -14,13 +14,14 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
-from yolo_ft.data.drawn import DrawnSet, drawn_set
+from yolo_ft.data.drawn.sets import DrawnSet, drawn_set
+from yolo_ft.data.formats.records import SPLITS, Scan
+from yolo_ft.data.formats.scan import open_source, scan
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.images import read_image
-from yolo_ft.data.records import SPLITS, Scan
-from yolo_ft.data.scan import open_source, scan, threads
 
 CACHE_BYTES = 2 * 2**30
 DRAFT_MARGIN = 2  # a JPEG may be decoded at reduced size while it keeps this many times the pixels that are needed
@@ -137,7 +138,7 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 (hex) over class names, images and boxes in order; the same wherever the folder lies."""
         digest = hashlib.sha256(repr(list(self.names.items())).encode("utf-8"))
-        with ThreadPoolExecutor(threads()) as pool:
+        with ThreadPoolExecutor(reading_threads()) as pool:
             for content, target in zip(pool.map(_content_hash, self._images), self._targets, strict=True):
                 digest.update(content + target.boxes.tobytes() + target.labels.tobytes())
         return digest.hexdigest()

@@ -1,32 +1,41 @@
-"""New folders for what is made from a data set: complete or absent, never over something that is there."""
+"""New folders for what is made from a data set: complete or absent, never over something that is there. Lesson 06."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from yolo_ft.core.errors import UserError
 
 
-@contextmanager
-def new_folder(path: str | Path, source: Path | None = None) -> Iterator[Path]:
-    """A folder to write into; it gets the name `path` when the block ends without an error, and is gone otherwise.
+def free_place(path: str | Path, kept: Iterable[Path] = ()) -> Path:
+    """`path` as a folder to write into: absent or empty, and in none of the folders `kept`, which are only read.
 
-    Raises `UserError` when `path` exists, or lies in `source`, the folder that is only read.
+    Raises `UserError` otherwise.
     """
     path = Path(path).expanduser()
-    if path.exists():
-        raise UserError(f"{path} exists: give a folder that does not, so that nothing is written over.")
-    if source is not None and path.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"{path} lies inside {source}, which stays as it is: give a folder elsewhere.")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is not empty: name a new folder, so that nothing is overwritten.")
+    for folder in kept:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{path} lies inside {folder}, which stays as it is: name a folder elsewhere.")
+    return path
+
+
+@contextmanager
+def new_folder(path: str | Path, kept: Iterable[Path] = ()) -> Iterator[Path]:
+    """A folder to write into; it gets the name `path` (see `free_place`) when the block ends well, and is gone else."""
+    path = free_place(path, kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     temporary.mkdir()
     try:
         yield temporary
+        if path.is_dir():
+            path.rmdir()  # empty, and Windows moves nothing onto a folder
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -15,9 +15,9 @@ from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import generator
 from yolo_ft.core.targets import Batch, Target
-from yolo_ft.data.augment import augment
+from yolo_ft.data.augmentation.augment import augment
+from yolo_ft.data.augmentation.warp import BORDER
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.warp import BORDER
 
 ORDER_STREAM = 2  # fourth word of the key: the order of the images, apart from what happens inside them
 

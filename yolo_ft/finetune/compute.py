@@ -25,7 +25,7 @@ import torch
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.parallel import worker_pool
-from yolo_ft.data.fetch import cache_folder
+from yolo_ft.data.catalog.fetch import cache_folder
 from yolo_ft.data.files import write_json_atomic
 from yolo_ft.finetune.machine import processor_name
 from yolo_ft.models import Detector, build_model

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yolo_ft.data.fetch import cache_folder, fetch
-from yolo_ft.data.remote import Remote
+from yolo_ft.data.catalog.fetch import cache_folder, fetch
+from yolo_ft.data.catalog.remote import Remote
 from yolo_ft.finetune.archives import LARGEST_FILE
 
 RELEASES = {  # family -> where its files are

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.fetch import cache_folder
+from yolo_ft.data.catalog.fetch import cache_folder
 from yolo_ft.data.loader import TrainLoader
 from yolo_ft.finetune.prefix import Prefix, prepared
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from yolo_ft.core.targets import Detections
-from yolo_ft.data.tiles import merge_tiles, tile_grid
+from yolo_ft.data.formats.tiles import merge_tiles, tile_grid
 from yolo_ft.finetune.evaluation import detect_images
 from yolo_ft.models import Detector
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from yolo_ft.core.config import DEFAULTS, TrainConfig, require_known
 from yolo_ft.core.targets import Target
-from yolo_ft.data.augment import augment
+from yolo_ft.data.augmentation.augment import augment
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.finetune.hyp import PRESETS
 from yolo_ft.report.pictures import draw_panels

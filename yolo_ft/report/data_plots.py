@@ -14,13 +14,24 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.core.seeding import generator
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.distributions import ASPECT, BINS, COLOURS, EDGES, LAYOUT, LOOK, OBJECTS, SIZE, Profile, profile
-from yolo_ft.data.domain_gap import DomainGap
 from yolo_ft.data.images import ImageError
-from yolo_ft.data.source_statistics import packaged_source
-from yolo_ft.data.stats import ALL, LEVELS, Statistics
+from yolo_ft.data.splits.partition import stratified_order
+from yolo_ft.data.statistics.distributions import (
+    ASPECT,
+    BINS,
+    COLOURS,
+    EDGES,
+    LAYOUT,
+    LOOK,
+    OBJECTS,
+    SIZE,
+    Profile,
+    profile,
+)
+from yolo_ft.data.statistics.domain_gap import DomainGap
+from yolo_ft.data.statistics.source import packaged_source
+from yolo_ft.data.statistics.stats import ALL, LEVELS, Statistics
 from yolo_ft.report.pictures import HALO
 from yolo_ft.report.plots import (
     BLACK,
@@ -75,7 +86,7 @@ def overview(statistics: Statistics, source: Profile | None = None) -> Figure:
 def contact_sheet(
     data: str | Path | Dataset, split: str | None = None, count: int = 12, columns: int = 4, seed: int = 0
 ) -> Figure:
-    """`count` random images of a split (default: the first that there is) with their boxes.
+    """`count` images of a split (default: the first that there is) that together look like all of it, with boxes.
 
     The six most frequent classes of the sheet have a colour and a line style each, all others share black; below every
     image stand its classes. The same `seed` draws the same images. Raises UserError for an unknown split. Lesson 06.
@@ -85,7 +96,7 @@ def contact_sheet(
     if split not in splits:
         raise UserError(f"There is no split '{split}': choose one of {', '.join(splits)}.")
     dataset = splits[split]
-    picked = generator(seed).permutation(len(dataset))[:count].tolist()
+    picked = stratified_order(dataset, seed)[:count].tolist()
     shown = Counter(label for i in picked for label in dataset.target(i).labels.tolist())
     looks = {index: (COLORS[k], STYLES[k]) for k, (index, _) in enumerate(shown.most_common(6))}
     columns = max(1, min(columns, len(picked)))

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from yolo_ft.data.checks.findings import CheckReport, Finding, Kind, Place
+from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.files import write_json_atomic, write_text_atomic
-from yolo_ft.data.findings import CheckReport, Finding, Kind, Place
-from yolo_ft.data.outputs import image_roots, new_folder
+from yolo_ft.data.folders import new_folder
 from yolo_ft.report.lessons import png
 from yolo_ft.report.pictures import HALO
 from yolo_ft.report.plots import BLUE, FONT, VERMILLION
@@ -31,18 +32,28 @@ def write_check(report: CheckReport, out: str | Path) -> list[Path]:
 
     Returns the files. Raises `UserError` when the folder holds something already or lies inside the data set.
     """
-    folder = new_folder(out, image_roots(report.splits))
-    folder.mkdir(parents=True, exist_ok=True)
-    files, pictures = [], {}
-    for kind, cases in report.found():
-        if any(case.place for case in cases):
-            name = f"{kind.name.replace(' ', '_').replace(',', '')}.png"
-            (folder / name).write_bytes(png(contact_sheet(report, kind)))
-            pictures[kind.name] = [name]
-            files.append(folder / name)
-    write_text_atomic(folder / "report.md", report.markdown(pictures))
-    write_json_atomic(folder / "report.json", report.as_dict())
-    return [folder / "report.md", folder / "report.json", *files]
+    pictures = {}
+    with new_folder(out, _image_roots(report.splits)) as folder:
+        for kind, cases in report.found():
+            if any(case.place for case in cases):
+                name = f"{kind.name.replace(' ', '_').replace(',', '')}.png"
+                (folder / name).write_bytes(png(contact_sheet(report, kind)))
+                pictures[kind.name] = [name]
+        write_text_atomic(folder / "report.md", report.markdown(pictures))
+        write_json_atomic(folder / "report.json", report.as_dict())
+    names = ["report.md", "report.json", *(name for [name] in pictures.values())]
+    return [Path(out).expanduser() / name for name in names]
+
+
+def _image_roots(splits: dict[str, Dataset]) -> set[Path]:
+    """The folders that hold the images of a data set: what its keys are relative to, or an image's own folder."""
+    roots = set()
+    for dataset in splits.values():
+        for path, key in zip(map(dataset.path, range(len(dataset))), dataset.keys, strict=True):
+            if path is not None:
+                below = path.as_posix().endswith(f"/{key}")
+                roots.add(path.parents[key.count("/")] if below else path.parent)
+    return roots
 
 
 def contact_sheet(report: CheckReport, kind: Kind) -> Figure:

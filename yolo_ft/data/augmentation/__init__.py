@@ -1,0 +1,1 @@
+"""What happens to images and boxes on their way into a training."""

@@ -1,0 +1,74 @@
+"""How many different images a data set really holds, and which augmentation that suggests trying first.
+
+Two hundred frames of one camera can be worth two photographs. The measure is the diversity of order 2 of Leinster and
+Cobbold (2012, doi:10.1890/10-2402.1): one over the mean likeness of two images drawn at random. Lesson 09.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from yolo_ft.core.cores import reading_threads
+from yolo_ft.core.seeding import generator
+from yolo_ft.data.dataset import Dataset
+
+GRID = 8  # an image is compared as GRID x GRID mean colours
+LIKE = 0.1  # root mean square difference (levels from 0 to 1) at which two images are alike by 1/e
+SAMPLE = 200  # images compared at most, drawn at random
+STREAM = 4  # last word of the key of that draw
+FEW, MANY = 10, 50  # effective images: fewer are little diversity, more are much
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """`images`: in the set; `compared`: looked at; `effective`: how many clearly different ones these are worth."""
+
+    images: int
+    compared: int
+    effective: float
+
+    @property
+    def preset(self) -> str:
+        """The augmentation preset to try first, as claim A1 would have it: a hypothesis, to be tested by training."""
+        return "strong" if self.effective < FEW else "default" if self.effective < MANY else "light"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.compared} of {self.images} images compared: worth {self.effective:.1f} different ones. "
+            f'Hypothesis to test: augmentation preset "{self.preset}".'
+        )
+
+
+def diversity(dataset: Dataset, imgsz: int = 320) -> Diversity:
+    """The diversity of a set's images; labels play no part, and two images differ in layout and colour alone.
+
+    `imgsz`: the size at which images are read, the training's to read them only once.
+    """
+    picked = generator(0, 0, 0, STREAM).permutation(len(dataset))[:SAMPLE]
+    return Diversity(len(dataset), len(picked), effective_number(thumbnails(dataset, picked, imgsz)))
+
+
+def effective_number(points: np.ndarray) -> float:
+    """How many different rows `points`, (n, d) in levels from 0 to 1, is worth: from 1 (all equal) to n; 0 for none.
+
+    n² / sum over all pairs (i, j) of exp(−d²(i, j) / LIKE²), where d² is the mean squared difference of rows i and j.
+    """
+    if not len(points):
+        return 0.0
+    likeness = [np.exp(-((points - row) ** 2).mean(1) / LIKE**2).mean() for row in points]
+    return float(1 / np.mean(likeness))
+
+
+def thumbnails(dataset: Dataset, indices: np.ndarray, imgsz: int = 320) -> np.ndarray:
+    """Mean colours on a grid, whatever the shape of the images: (n, GRID * GRID * 3) float64 in levels from 0 to 1."""
+
+    def shrink(index: int) -> np.ndarray:
+        image = Image.fromarray(dataset.resized(int(index), imgsz))
+        return np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).reshape(-1) / 255
+
+    with ThreadPoolExecutor(reading_threads()) as pool:
+        return np.array(list(pool.map(shrink, indices))).reshape(-1, GRID * GRID * 3)

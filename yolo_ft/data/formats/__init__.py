@@ -1,0 +1,1 @@
+"""Reading and writing data sets: YOLO, Pascal VOC, COCO, the exports of labelling tools, tiles."""

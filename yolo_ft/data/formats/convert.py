@@ -1,0 +1,119 @@
+"""One data set in another format: `convert(data, out, format)`."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from yolo_ft.core.cores import reading_threads
+from yolo_ft.core.errors import UserError
+from yolo_ft.data.dataset import Dataset
+from yolo_ft.data.folders import new_folder
+from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
+from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
+from yolo_ft.data.formats.writers import FORMATS, Format
+from yolo_ft.data.health import HealthReport
+
+LOSSES = {
+    CROWD: "crowd regions are left out: {format} would make single objects of them",
+    DIFFICULT: "boxes lose the mark 'difficult'",
+    TRUNCATED: "boxes lose the mark 'truncated'",
+    POLYGON: "outlines (polygons or masks) become the boxes around them",
+}
+
+
+@dataclass
+class Conversion:
+    """What `convert` did. `images`, `objects`: per split. `lost`: {what the target cannot hold: how often}.
+
+    `renamed`: {key in the source: new file name} where two images had the same name. `health`: the findings per split.
+    """
+
+    out: Path
+    format: str
+    images: dict[str, int] = field(default_factory=dict)
+    objects: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    health: dict[str, HealthReport] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [f"{name} {number} images, {self.objects[name]} boxes" for name, number in self.images.items()]
+        lines = [f"{self.out} ({self.format}): {'; '.join(parts)}"]
+        lines += [f"  {number} {LOSSES[mark].format(format=self.format)}" for mark, number in self.lost.items()]
+        lines += [f"  {len(self.renamed)} images got another name, as two had the same"] if self.renamed else []
+        return "\n".join([*lines, *left_out(self.health)])
+
+
+def convert(
+    data: str | Path | Dataset,
+    out: str | Path,
+    format: str,
+    images: str | Path | None = None,
+    origin: int = 1,
+) -> Conversion:
+    """Write `data` (as for `load_dataset`) into the new folder `out` as "yolo", "voc" or "coco".
+
+    Boxes keep their place to 0.5 px (in fact a hundredth, or a millionth of the image in YOLO), images their bytes,
+    splits and classes their names and order. What the target cannot hold, and what the health rules took away, is in
+    the returned report. Images are copied, not linked: a tool that later rewrites one in place would change your
+    original through a hard link, and symbolic links need special rights on Windows. Drawn images become PNG. The source
+    is only read. Raises `UserError` when `out` exists. Lesson 06.
+    """
+    if format not in FORMATS:
+        raise UserError(f"There is no format '{format}' to write: choose one of {', '.join(FORMATS)}.")
+    target, names, splits, health = FORMATS[format], *read_records(data, images, origin)
+    report = Conversion(Path(out).expanduser(), format, health=health)
+    with new_folder(out, source_folders(data)) as folder:
+        written = _copied(folder, target, splits, report)
+        target.write(folder, names, written)
+    report.images = {split: len(records) for split, records in written.items()}
+    report.objects = {split: sum(len(r.target) for r in records) for split, records in written.items()}
+    return report
+
+
+def _copied(
+    folder: Path, target: Format, splits: dict[str, list[Record]], report: Conversion
+) -> dict[str, list[Record]]:
+    """Copy every image and return records of the copies, reduced to what the target holds; the rest is counted."""
+    names = file_names(record for records in splits.values() for record in records)
+    lost: Counter[str] = Counter()
+    written: dict[str, list[Record]] = {}
+    with ThreadPoolExecutor(reading_threads()) as pool:
+        copies = []
+        for split, records in splits.items():
+            place = folder / target.images.format(split=split)
+            place.mkdir(parents=True, exist_ok=True)
+            written[split] = []
+            for record in records:
+                name = names[id(record)]
+                if isinstance(record.image, Path) and name != record.image.name:
+                    report.renamed[record.key] = name
+                copies.append(pool.submit(_copy, record.image, place / name))
+                lost.update(mark for marks in record.marks for mark in marks - target.holds)
+                written[split].append(_held(replace(record, image=place / name), target))
+        for copy in copies:
+            copy.result()
+    report.lost = dict(sorted(lost.items()))
+    return written
+
+
+def _held(record: Record, target: Format) -> Record:
+    """The record without crowd regions, unless the target can mark them."""
+    if CROWD in target.holds:
+        return record
+    kept = [i for i, marks in enumerate(record.marks) if CROWD not in marks]
+    return replace(record, target=record.target.keep(np.array(kept, int)), marks=tuple(record.marks[i] for i in kept))
+
+
+def _copy(image: Path | np.ndarray, place: Path) -> None:
+    if isinstance(image, Path):
+        shutil.copyfile(image, place)
+    else:
+        Image.fromarray(image).save(place)

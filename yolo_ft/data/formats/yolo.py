@@ -1,0 +1,200 @@
+"""YOLO folders: `data.yaml`, lists of images, and label files. Lesson 06 brings your own.
+
+Nothing found in a folder is executed: a `download:` script is not run, a `.cache` pickle is not opened.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from yolo_ft.core.errors import UserError
+from yolo_ft.data.formats.image_index import ImageIndex
+from yolo_ft.data.formats.labels import label_path, read_labels
+from yolo_ft.data.formats.records import SPLITS, Reader, Record, key
+from yolo_ft.data.health import IGNORED, Issue
+from yolo_ft.data.images import SUFFIXES
+
+UNREAD_SUFFIXES = frozenset(".avif .gif .heic .heif .jp2 .jxl .svg".split())  # never passed over silently
+ELSEWHERE = "if the images lie elsewhere, pass images=FOLDER (--images FOLDER)"
+CVAT_FOLDER = "data/"  # what the lists in CVAT's exports put before every path, though no such folder is exported
+UNTELLING = ("data", "obj", "classes")  # names of files that say nothing about the data set
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a `data.yaml` says: its place, the root folder, class names and the entries of every split.
+
+    `images`: where the images lie if not where the file says; labels are then still looked for where it says.
+    """
+
+    path: Path
+    root: Path
+    names: dict[int, str]
+    splits: dict[str, list[str]]
+    images: ImageIndex | None = None
+
+    @property
+    def name(self) -> str:
+        """A short name for messages: the folder, unless the file itself has a telling name."""
+        return self.path.resolve().parent.name if self.path.stem in UNTELLING else self.path.stem
+
+    @property
+    def hint(self) -> str:
+        """Where labels are expected."""
+        return f"Labels are expected beside the images, for example {label_path(self.root / 'images' / 'a.jpg')}."
+
+    def readers(self, split: str) -> tuple[list[Reader], list[Issue]]:
+        """One reader per image of the split, and what was passed over."""
+        paths, issues = split_images(self, split)
+        return [functools.partial(_read, path, self) for path in paths], issues
+
+
+def read_spec(path: Path, images: ImageIndex | None = None) -> DataSpec:
+    """Read a `data.yaml` (UTF-8, with or without BOM). Raises `UserError` with the mend."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold 'train:', 'val:' and 'names:', but holds no such keys.")
+    names = _names(path, content)
+    splits = {}
+    for split in SPLITS:
+        entries = content.get(split)
+        if entries:
+            entries = entries if isinstance(entries, list) else [entries]
+            splits[split] = [_native(str(entry)) for entry in entries]
+    if not splits:
+        raise UserError(f"{path} names no images: add 'train:' and 'val:' with a folder, a .txt list, or several.")
+    return DataSpec(path, _root(path, content.get("path")), names, splits, images)
+
+
+def _names(path: Path, content: dict) -> dict[int, str]:
+    names = content.get("names")
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
+        raise UserError(f"{path} has no class names: add 'names:' with a list such as [cat, dog].")
+    for value in names.values():
+        if isinstance(value, bool) or value is None or isinstance(value, list | dict):
+            raise UserError(f"{path}: YAML reads the class name {value!r} as no text: put class names in quotes.")
+    try:
+        names = {int(key): str(value) for key, value in names.items()}
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: the keys of 'names:' must be class numbers 0, 1, 2, ...") from None
+    if sorted(names) != list(range(len(names))):
+        raise UserError(f"{path}: 'names:' must number its {len(names)} classes 0 to {len(names) - 1} without a gap.")
+    nc = content.get("nc")
+    if nc is not None and nc != len(names):
+        raise UserError(f"{path}: nc is {nc}, but 'names:' lists {len(names)} classes: correct one of them.")
+    return dict(sorted(names.items()))
+
+
+def _root(path: Path, value: object) -> Path:
+    """The folder that splits are relative to: `path:` seen from the file or the working folder, else the file's own."""
+    if not value:
+        return path.parent
+    text = _native(str(value))
+    candidates = [path.parent / text, Path(text), path.parent / _without_parents(text), Path(_without_parents(text))]
+    return next((candidate for candidate in candidates if candidate.is_dir()), path.parent)
+
+
+def _native(text: str) -> str:
+    """A path written on Windows, made readable elsewhere."""
+    return text if os.sep == "\\" else text.replace("\\", "/")
+
+
+def _without_parents(text: str) -> str:
+    """`../train/images` without its leading `../`: the exports of some tools mean the file's own folder."""
+    while text.startswith(("../", "..\\")):
+        text = text[3:]
+    return text or "."
+
+
+def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
+    """The image paths of a split in a fixed order (folders sorted, lists as written), and what was passed over."""
+    if split not in spec.splits:
+        have = ", ".join(spec.splits)
+        raise UserError(f"{spec.path} has no '{split}:' entry (it has {have}): add it, or ask for one of these.")
+    images: list[Path] = []
+    issues: list[Issue] = []
+    for entry in spec.splits[split]:
+        place = _find(spec, split, entry)
+        if not place.is_file():
+            found = sorted((p for p in place.rglob("*") if p.is_file()), key=lambda p: p.as_posix())
+            images += [p for p in found if p.suffix.lower() in SUFFIXES] or _labelled(place, spec)
+            unread = [p for p in found if p.suffix.lower() in UNREAD_SUFFIXES]
+            reason = "pictures of this format are not read: save it as PNG"
+            issues += [Issue(key(p, spec.root), None, reason, IGNORED) for p in unread]
+        elif place.suffix.lower() in SUFFIXES:
+            images.append(place)
+        else:
+            images += _read_list(place, spec.root)
+    if not images:
+        raise UserError(
+            f"{spec.path}: '{split}: {', '.join(spec.splits[split])}' holds no image: check the path, or {ELSEWHERE}."
+        )
+    seen: set[Path] = set()
+    unique = []
+    for image in images:
+        if image in seen:
+            issues.append(Issue(key(image, spec.root), None, "the same image is listed twice", IGNORED))
+        else:
+            seen.add(image)
+            unique.append(image)
+    return unique, issues
+
+
+def _find(spec: DataSpec, split: str, entry: str) -> Path:
+    bare = _without_parents(entry)
+    for candidate in (spec.root / entry, spec.path.parent / entry, spec.root / bare, spec.path.parent / bare):
+        if candidate.exists():
+            return candidate
+    if spec.images and _labelled(spec.root / bare, spec):
+        return spec.root / bare
+    raise UserError(
+        f"{spec.path}: '{split}: {entry}' does not exist (looked for {spec.root / entry}): correct 'path:' or "
+        f"'{split}:', or {ELSEWHERE}. A 'download:' script in the file is never run here."
+    )
+
+
+def _read_list(path: Path, root: Path) -> list[Path]:
+    """The images of a .txt list: absolute, or relative to the list's folder (else to the root)."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not a UTF-8 list of images: save it as UTF-8, one path per line.") from None
+    images = []
+    for line in filter(None, map(str.strip, lines)):
+        text = _native(line)
+        places = [path.parent / text, root / text]
+        if text.startswith(CVAT_FOLDER):
+            places.append(path.parent / text.removeprefix(CVAT_FOLDER))
+        fallback = places[-1] if len(places) > 2 else places[0]
+        images.append(next((place for place in places if place.exists()), fallback))
+    return images
+
+
+def _labelled(folder: Path, spec: DataSpec) -> list[Path]:
+    """Where images without which labels were exported would lie in `folder`: one for each label file."""
+    labels = label_path(folder / "a.jpg").parent
+    if spec.images is None or not labels.is_dir():
+        return []
+    return [folder / label.relative_to(labels).with_suffix(".jpg") for label in sorted(labels.rglob("*.txt"))]
+
+
+def _read(listed: Path, spec: DataSpec) -> tuple[Record | None, list[Issue]]:
+    """The record of the image that was listed as lying at `listed`."""
+    found = spec.images.find(key(listed, spec.root)) if spec.images else None
+    image, label = found or listed, label_path(listed)
+    roots = (spec.root, *(spec.images.folders if spec.images else ()))
+    return read_labels(key(image, *roots), image, label, key(label, spec.root), len(spec.names))

@@ -1,0 +1,1 @@
+"""What a data set holds, and how far it lies from the source of the weights."""

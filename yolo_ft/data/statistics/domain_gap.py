@@ -1,0 +1,147 @@
+"""How far a data set lies from the source of the weights, and what that might mean for training. Lesson 06, 12.
+
+The suggestions are hypotheses: rules of thumb of guides and papers, applied to measured distances. Lesson 12 tests
+them. The limits below are conventions, as is the mean that they are applied to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from yolo_ft.data.statistics.distributions import COLOURS, LAYOUT, LOOK, distances, noise_floor, profile
+from yolo_ft.data.statistics.source import Source, packaged_source
+from yolo_ft.data.statistics.stats import ALL, Statistics
+
+NEAR, FAR = 0.3, 0.6  # of a gap in 0..1
+ALIKE = 0.5  # a set whose images differ among themselves less than half as much as the source's is uniform
+MANY_SMALL = 0.5  # share of the objects
+SAMPLE = 20  # images in each of the two parts whose distance measures how much the images of a set differ
+
+
+@dataclass(frozen=True, eq=False)
+class DomainGap:
+    """A data set compared with a source.
+
+    `distances`: one row per distribution: distance (0..1), noise (what 95 % of random halves of the data set itself
+    stay below), beyond_noise, and the medians `yours` and `source`.
+    `look` and `layout`: the mean distance (0..1) of what the pixels say and of what the boxes say, where distances
+    within the noise count as 0; NaN when there are too few images to know the noise.
+    `diversity`: how much the images differ in colour among themselves, as a multiple of the source's: the median
+    distances between two random parts of 20 images each, one divided by the other (NaN below 40 images).
+    `suggestions`: setting, hypothesis, because, and what tests it.
+    """
+
+    name: str
+    source: str
+    distances: pd.DataFrame
+    look: float
+    layout: float
+    diversity: float
+    suggestions: pd.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain lists and dicts, for JSON."""
+        numbers = {"look": self.look, "layout": self.layout, "diversity": self.diversity}
+        tables = {"distances": self.distances.to_dict("index"), "suggestions": self.suggestions.to_dict("records")}
+        return {"name": self.name, "source": self.source, **numbers, **tables}
+
+    def sentence(self) -> str:
+        """The gap in one sentence."""
+        if not np.isfinite(self.look):
+            return f"{self.name} has too few images to tell a gap from chance."
+        far = self.distances[self.distances["beyond_noise"]]
+        names = ", ".join(far.sort_values("distance", ascending=False).index[:3]) or "nothing"
+        return (
+            f"{self.name} lies {self.look:.2f} from {self.source} in look and {self.layout:.2f} in layout (0 the same, "
+            f"1 nothing shared); {len(far)} of {len(self.distances)} distributions differ by more than chance, most of "
+            f"all: {names}."
+        )
+
+    def __str__(self) -> str:
+        table = self.distances.to_string(float_format="{:.2f}".format)
+        ideas = [
+            f"  {row.setting}: {row.hypothesis}\n    because {row.because}" for row in self.suggestions.itertuples()
+        ]
+        ideas = ["Hypotheses, not facts, and the claim and lesson that test each:", *ideas] if ideas else []
+        return "\n".join([self.sentence(), "", table, "", *ideas])
+
+
+def compare_with_source(statistics: Statistics, source: Statistics | None = None) -> DomainGap:
+    """The domain gap between a data set and a source, by default what the packaged checkpoint saw. Lesson 06.
+
+    Another `source` is the statistics of the set that your own weights come from.
+    """
+    origin = packaged_source() if source is None else Source.of(source)
+    table = distances(profile(statistics), origin.profile)
+    table = table.rename(columns={"median": "yours", "other_median": "source"})
+    floor = noise_floor(statistics)
+    noise = floor[floor["images"] == floor["images"].max()].set_index("distribution")["high"]
+    table.insert(1, "noise", noise.reindex(table.index).astype(float))
+    table.insert(2, "beyond_noise", table["distance"] > table["noise"])
+    look, layout = gap(table.loc[list(LOOK)]), gap(table.loc[list(LAYOUT)])
+    theirs = _differences(origin.floor)
+    diversity = _differences(floor) / theirs if theirs else float("nan")
+    small = statistics.splits.loc[ALL, "small_at_imgsz"]
+    ideas = suggestions(look, diversity, small)
+    return DomainGap(statistics.name, origin.profile.name, table, look, layout, diversity, ideas)
+
+
+def gap(table: pd.DataFrame) -> float:
+    """The mean distance of these distributions; one within the noise counts as 0, one without values not at all."""
+    known = table.dropna(subset=["distance", "noise"])
+    return float(known["distance"].where(known["beyond_noise"], 0.0).mean())
+
+
+def suggestions(look: float, diversity: float, small: float) -> pd.DataFrame:
+    """What the gap suggests, as hypotheses: freeze depth and rate by `look`, augmentation by `diversity`, and the image
+    size by `small`, the share of small objects at imgsz. What is not known (NaN) suggests nothing.
+
+    One row per setting: setting, hypothesis, because, tested_by.
+    """
+    rows: list[tuple[str, str, str, str]] = []
+    if np.isfinite(look):
+        rows += _by_look(look)
+    if np.isfinite(diversity):
+        alike = diversity < ALIKE
+        rows.append(
+            (
+                "augmentation",
+                "stronger than the default helps" if alike else "the default is enough, or a lighter one",
+                f"the images differ in colour {diversity:.2f} times as much among themselves as the source's",
+                "claim A1, lesson 09",
+            )
+        )
+    if small > MANY_SMALL:
+        because = f"{100 * small:.0f} % of the objects are smaller than 32 x 32 pixels at imgsz"
+        rows.append(("imgsz", "a larger one, or tiles, helps", because, "lesson 06"))
+    return pd.DataFrame(rows, columns=["setting", "hypothesis", "because", "tested_by"])
+
+
+def _by_look(look: float) -> list[tuple[str, str, str, str]]:
+    """Freeze depth and rate. Deep features transfer the worse the farther the target (Yosinski et al. 2014,
+    arXiv:1411.1792); against it, Lee et al. 2023 (arXiv:2210.11466) train the first block when the input changed."""
+    if look < NEAR:
+        because = f"the images look like the source's ({look:.2f} < {NEAR})"
+        freeze = "freeze=10, the whole backbone, costs little"
+        rate = "a rate 5-10 times below the default is enough"
+    elif look <= FAR:
+        because = f"the images look partly like the source's ({NEAR} ≤ {look:.2f} ≤ {FAR})"
+        freeze, rate = (
+            "freeze=5, the first half of the backbone, costs little",
+            "a rate 2-5 times below the default is enough",
+        )
+    else:
+        because = f"the images look unlike the source's ({look:.2f} > {FAR})"
+        freeze = "freeze=3 or nothing: only the earliest features fit (others: train the first block above all)"
+        rate = "the default rate: there is less to preserve"
+    return [("freeze", freeze, because, "claim T5, lesson 12"), ("lr0", rate, because, "claim L1, lesson 07")]
+
+
+def _differences(floor: pd.DataFrame) -> float:
+    """How far two random parts of SAMPLE images of one set lie apart in colour; NaN where nobody measured it."""
+    found = floor[(floor["distribution"] == COLOURS) & (floor["images"] == SAMPLE)]["median"]
+    return float(found.iloc[0]) if len(found) else float("nan")
