@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import yaml
 
 from yolo_ft.core.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from yolo_ft.core.errors import UserError
@@ -36,6 +35,7 @@ from yolo_ft.data.folders import new_folder
 from yolo_ft.data.formats.labels import label_path, parse_labels
 from yolo_ft.data.formats.records import SPLITS, key
 from yolo_ft.data.formats.scan import open_source
+from yolo_ft.data.formats.writers import write_data_yaml
 from yolo_ft.data.formats.yolo import DataSpec, split_images
 from yolo_ft.data.images import ImageError, check_image
 
@@ -262,9 +262,7 @@ def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
             label.parent.mkdir(parents=True, exist_ok=True)
             text = "".join(f"{row}\n" for row in image.rows)
             label.with_suffix(".txt").write_text(text, encoding="utf-8", newline="\n")
-    content = {**{split: f"images/{split}" for split in spec.splits}, "names": spec.names}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    (out / "data.yaml").write_text(text, encoding="utf-8", newline="\n")
+    write_data_yaml(out, spec.names, {split: f"images/{split}" for split in spec.splits})
     return renamed
 
 

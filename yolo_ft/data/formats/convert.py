@@ -14,7 +14,7 @@ from PIL import Image
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.folders import new_folder
+from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
 from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import FORMATS, Format
@@ -68,6 +68,7 @@ def convert(
     """
     if format not in FORMATS:
         raise UserError(f"There is no format '{format}' to write: choose one of {', '.join(FORMATS)}.")
+    free_place(out, source_folders(data))  # complains before anything is read
     target, names, splits, health = FORMATS[format], *read_records(data, images, origin)
     report = Conversion(Path(out).expanduser(), format, health=health)
     with new_folder(out, source_folders(data)) as folder:

@@ -14,7 +14,7 @@ from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.folders import new_folder
+from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import Record
 from yolo_ft.data.formats.tiles import Tile, tile_grid
 from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
@@ -69,7 +69,8 @@ def tile(
     """
     if not 0 < min_visible <= 1:
         raise UserError(f"min_visible is {min_visible:g}, but it is a share of a box: choose more than 0, at most 1.")
-    tile_grid(size, size, size, overlap)  # complains before anything is read
+    tile_grid(size, size, size, overlap)  # this line and the next complain before anything is read
+    free_place(out, source_folders(data))
     names, splits, health = read_records(data, images, origin)
     report = Tiling(Path(out).expanduser(), health=health)
     stems = {i: Path(name).stem for i, name in file_names(r for rows in splits.values() for r in rows).items()}

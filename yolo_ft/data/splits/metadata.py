@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks.duplicates import near_duplicates
 from yolo_ft.data.checks.groups import name_group
@@ -128,7 +129,7 @@ def _looked_up(dataset: Dataset, column: dict[str, str]) -> list[str | None]:
 
 def _exif_times(dataset: Dataset) -> list[float | None]:
     paths = [dataset.path(i) for i in range(len(dataset))]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         return list(pool.map(_exif_time, paths))
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.folders import free_place
+from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.labels import label_path, parse_labels
 from yolo_ft.data.formats.records import SPLITS
+from yolo_ft.data.formats.writers import write_data_yaml
 from yolo_ft.data.health import DROPPED, HealthReport
 from yolo_ft.data.splits.metadata import group_labels, image_times
 from yolo_ft.data.splits.partition import class_counts, consecutive, partition
@@ -79,19 +79,18 @@ class Split:
         """
         out = free_place(out)
         _check_labels(self.dataset)
-        return self._write(out)
+        with new_folder(out) as folder:
+            self._write(folder, out)
+        return out / "data.yaml"
 
-    def _write(self, out: Path) -> Path:
-        lists = {split: [_line(self.dataset.path(int(i)), out) for i in part] for split, part in self.indices.items()}
-        out.mkdir(parents=True, exist_ok=True)
-        for split, lines in lists.items():
-            (out / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-        content = {split: f"{split}.txt" for split in lists}
-        content |= {"nc": self.dataset.num_classes, "names": dict(self.dataset.names)}
-        text = f"# {self.dataset.name}, {self.how}\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        file = out / "data.yaml"  # last: without it the folder is no data set
-        file.write_text(text, encoding="utf-8", newline="\n")
-        return file
+    def _write(self, folder: Path, out: Path) -> None:
+        """The files into `folder`, with paths as seen from `out`, where the folder will be."""
+        folder.mkdir(exist_ok=True)
+        for split, part in self.indices.items():
+            text = "".join(f"{_line(self.dataset.path(int(i)), out)}\n" for i in part)
+            (folder / f"{split}.txt").write_text(text, encoding="utf-8", newline="\n")
+        remark = " ".join(f"{self.dataset.name}, {self.how}".splitlines())
+        write_data_yaml(folder, self.dataset.names, {split: f"{split}.txt" for split in self.indices}, remark)
 
 
 def split(
@@ -156,7 +155,10 @@ def write_folds(splits: Sequence[Split], out: str | Path) -> list[Path]:
     out = free_place(out)
     for dataset in {id(fold.dataset): fold.dataset for fold in splits}.values():
         _check_labels(dataset)
-    return [fold._write(out / f"fold{i}") for i, fold in enumerate(splits)]
+    with new_folder(out) as folder:
+        for i, fold in enumerate(splits):
+            fold._write(folder / f"fold{i}", out / f"fold{i}")
+    return [out / f"fold{i}" / "data.yaml" for i in range(len(splits))]
 
 
 @dataclass(frozen=True)
