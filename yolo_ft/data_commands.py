@@ -79,7 +79,7 @@ def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
         free_place(out)
     measured = statistics(data, imgsz, images, origin)
     gap, published = compare_with_source(measured), beside_coco(measured)
-    print(f"{measured}\n\n{published.to_string(float_format='{:.2f}'.format)}\n\n{gap}")
+    print(f"{measured}\n\n{published.to_string(float_format=_short)}\n\n{gap}")
     if out is None:
         return
     figures = {
@@ -132,3 +132,8 @@ def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -
         report = split_report(fold.dataset, fold.indices, labels, by, fold.how)
         print(*([report.table.to_string(float_format="{:.1%}".format)] if folds is None else []), report, sep="\n")
     print(*files, sep="\n")
+
+
+def _short(value: float) -> str:
+    """At most two decimals, none for a whole number: counts and shares stand in one column."""
+    return f"{value:,.2f}".removesuffix(".00")

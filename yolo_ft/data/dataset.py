@@ -20,6 +20,7 @@ from yolo_ft.core.targets import Target
 from yolo_ft.data.drawn.sets import DrawnSet, drawn_set
 from yolo_ft.data.formats.records import SPLITS, Scan
 from yolo_ft.data.formats.scan import open_source, scan
+from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.images import read_image
 
@@ -169,7 +170,7 @@ def load_dataset(
     if dataset.health.issues:
         warnings.warn(dataset.health.summary(), stacklevel=2)
     if not dataset.health.objects:
-        elsewhere = "" if len(dataset) else " If the images lie elsewhere, pass images=FOLDER (--images FOLDER)."
+        elsewhere = "" if len(dataset) else f" Or {ELSEWHERE}."
         raise UserError(
             f"{source.path}: no image of '{split}' has a labelled object. {source.hint}{elsewhere} "
             f"{dataset.health.summary()}"

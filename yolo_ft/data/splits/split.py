@@ -179,7 +179,8 @@ class _Pool:
             units = np.unique(np.array(self.groups)[self.free], return_inverse=True)[1]
         count, what = (len(self.free), "image") if units is None else (int(units.max()) + 1, "group")
         if count < len(shares):
-            raise UserError(f"{count} {what}{'s' * (count > 1)} cannot fill {len(shares)} parts: take fewer parts.")
+            have = f"{count} {what}{'s' * (count > 1)}"
+            raise UserError(f"{have} cannot fill {len(shares)} parts: each needs one {what} at least.")
         if self.when is not None:
             return consecutive(self.when[self.free], shares, units)
         counts = class_counts(self.dataset)[self.free]
