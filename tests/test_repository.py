@@ -33,7 +33,7 @@ ROOMS = [
 ]
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 DATA_ROOMS = [  # inside yolo_ft.data; what makes a data set of another one stands above `dataset`, beside the formats
-    ["health", "images", "folders", "files", "drawn"],
+    ["health", "images", "folders", "files", "progress", "drawn"],
     ["catalog"],
     ["formats"],
     ["dataset"],

@@ -175,6 +175,18 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     assert fingerprint(out) == before
 
 
+def test_lists_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full_disk(*arguments):
+        raise OSError("no space left on device")
+
+    file = photographs(tmp_path / "set")
+    monkeypatch.setattr("yolo_ft.data.splits.split.write_data_yaml", full_disk)
+    for write in (lambda: split(file).write(tmp_path / "out"), lambda: write_folds(folds(file, 2), tmp_path / "out")):
+        with pytest.raises(OSError, match="no space"):
+            write()
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 def test_labels_that_a_list_would_not_find_are_refused(tmp_path):
     dataset = load_dataset(photographs(tmp_path / "set"))
     made = split(dataset)

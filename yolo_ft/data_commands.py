@@ -14,9 +14,10 @@ def check(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
     """
     from yolo_ft.data.checks.check import check as check_data
     from yolo_ft.data.folders import free_place
+    from yolo_ft.data.formats.whole_set import source_folders
 
     if out is not None:
-        free_place(out)  # before the minutes that large sets take
+        free_place(out, source_folders(data))  # before the minutes that large sets take
     model = None
     if weights is not None:
         from yolo_ft.api import YOLO
@@ -69,6 +70,7 @@ def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
     from yolo_ft.data.dataset import load_splits
     from yolo_ft.data.files import write_json_atomic
     from yolo_ft.data.folders import free_place, new_folder
+    from yolo_ft.data.formats.whole_set import source_folders
     from yolo_ft.data.statistics.domain_gap import compare_with_source
     from yolo_ft.data.statistics.source import beside_coco
     from yolo_ft.data.statistics.stats import statistics
@@ -76,10 +78,10 @@ def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
     from yolo_ft.report.lessons import png
 
     if out is not None:
-        free_place(out)
+        free_place(out, source_folders(data))
     measured = statistics(data, imgsz, images, origin)
     gap, published = compare_with_source(measured), beside_coco(measured)
-    print(f"{measured}\n\n{published.to_string(float_format=_short)}\n\n{gap}")
+    print(f"{measured}\n\n{published.to_string(float_format=_short, na_rep='-')}\n\n{gap}")
     if out is None:
         return
     figures = {
@@ -113,11 +115,12 @@ def tile(data: str, out: str, size: int, overlap: float, min_visible: float, ima
 def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -> None:
     """Write new splits as lists of images and print how alike they are; `settings` are those of `split` and `folds`."""
     from yolo_ft.data.folders import free_place
+    from yolo_ft.data.formats.whole_set import source_folders
     from yolo_ft.data.splits import split as splitting
     from yolo_ft.data.splits.metadata import group_labels
     from yolo_ft.data.splits.report import split_report
 
-    free_place(out)
+    free_place(out, source_folders(data))
     if folds is None:
         made = [splitting.split(data, **settings)]
     elif settings.pop("val") is not None:
@@ -130,7 +133,9 @@ def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -
     files = [made[0].write(out)] if folds is None else splitting.write_folds(made, out)
     for fold in made:
         report = split_report(fold.dataset, fold.indices, labels, by, fold.how)
-        print(*([report.table.to_string(float_format="{:.1%}".format)] if folds is None else []), report, sep="\n")
+        if folds is None:
+            print(report.table.to_string(float_format="{:.1%}".format, na_rep="-"))
+        print(report)
     print(*files, sep="\n")
 
 

@@ -38,6 +38,7 @@ from yolo_ft.data.formats.scan import open_source
 from yolo_ft.data.formats.writers import write_data_yaml
 from yolo_ft.data.formats.yolo import DataSpec, split_images
 from yolo_ft.data.images import ImageError, check_image
+from yolo_ft.data.progress import progress
 
 OVERSHOOT = 0.01  # share of the image that a coordinate may lie outside 0..1 and still be cut instead of distrusted
 EXACT = 1e-4  # share of the image that counts as the edge itself
@@ -126,7 +127,7 @@ def _read(spec: DataSpec, paths: dict[str, list[Path]]) -> tuple[list[_Image], l
     images: list[_Image] = []
     left_out: list[Change] = []
     for split, files in paths.items():
-        for path in files:
+        for path in progress(files, len(files), f"reading {split}"):
             image = _Image(split, path, key(path, spec.root), None)
             label = label_path(path)
             try:
@@ -243,7 +244,7 @@ def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
     """Write images, labels and data.yaml; returns the changes of names."""
     taken: set[tuple[str, str]] = set()
     renamed: list[Change] = []
-    for image in images:
+    for image in progress(images, len(images), "copying"):
         name = _name(image)
         while (
             image.split,

@@ -19,6 +19,7 @@ from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, R
 from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import FORMATS, Format
 from yolo_ft.data.health import HealthReport
+from yolo_ft.data.progress import progress
 
 LOSSES = {
     CROWD: "crowd regions are left out: {format} would make single objects of them",
@@ -99,7 +100,7 @@ def _copied(
                 copies.append(pool.submit(_copy, record.image, place / name))
                 lost.update(mark for marks in record.marks for mark in marks - target.holds)
                 written[split].append(_held(replace(record, image=place / name), target))
-        for copy in copies:
+        for copy in progress(copies, len(copies), "copying"):
             copy.result()
     report.lost = dict(sorted(lost.items()))
     return written

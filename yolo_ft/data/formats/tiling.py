@@ -21,6 +21,7 @@ from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, s
 from yolo_ft.data.formats.writers import write_yolo
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.images import read_image
+from yolo_ft.data.progress import progress
 
 
 @dataclass
@@ -85,7 +86,7 @@ def tile(
                 jobs = [
                     pool.submit(_write, r, grid, place, stems[id(r)]) for r, grid in zip(records, grids, strict=True)
                 ]
-                files = [job.result() for job in jobs]
+                files = [job.result() for job in progress(jobs, len(jobs), f"cutting {split}")]
             written[split] = []
             for record, grid, paths in zip(records, grids, files, strict=True):
                 written[split] += _labelled(record, grid, paths, min_visible, report)

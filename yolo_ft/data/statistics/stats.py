@@ -19,6 +19,7 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.data.augmentation.diversity import MEANS, Diversity, effective_number, mean_colours, sample
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.images import ImageError, read_image
+from yolo_ft.data.progress import progress
 
 SMALL, LARGE = 32**2, 96**2  # pixels: COCO's limits (cocodataset.org/#detection-eval)
 SIZES = ("small", "medium", "large")
@@ -197,7 +198,8 @@ def statistics(
     tables, objects, shown, first = [], [], [], 0
     for split, dataset in splits.items():
         with ThreadPoolExecutor(reading_threads()) as pool:
-            looks = list(pool.map(partial(_look, dataset), range(len(dataset))))
+            looks = pool.map(partial(_look, dataset), range(len(dataset)))
+            looks = list(progress(looks, len(dataset), f"measuring {split}"))
         tables.append(_images(dataset, split, np.array([look[0] for look in looks]).reshape(-1, len(COLOUR))))
         objects.append(_objects(dataset, imgsz, first))
         shown += looks
