@@ -113,7 +113,7 @@ def test_folds_in_time_never_train_on_the_future():
         (lambda data: split(data, val=0.6, test=0.4), "leave some for training"),
         (lambda data: split(data, groups=["one"] * 6), "1 group cannot fill 2 parts"),
         (lambda data: split(data, groups=["a", "b"]), "2 groups for 6 images"),
-        (lambda data: folds(data, 1), "1 folds are too few"),
+        (lambda data: folds(data, 1), "folds is 1, which is too few"),
         (lambda data: folds(data, 2, test=1.0), "test 1 must be a share"),
         (lambda data: folds(data, 7), "6 images cannot fill 7 parts"),
         (lambda data: split(data).write("here"), "is drawn and has no files"),

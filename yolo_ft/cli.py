@@ -190,5 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"yolo-ft: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("yolo-ft: stopped by the keyboard; what was finished is kept, and can be continued.", file=sys.stderr)
+            print(
+                "yolo-ft: stopped by the keyboard. Runs (--resume), lessons and downloads can be continued.",
+                file=sys.stderr,
+            )
             return 130

@@ -87,21 +87,21 @@ def _copied(
     names = file_names(record for records in splits.values() for record in records)
     lost: Counter[str] = Counter()
     written: dict[str, list[Record]] = {}
-    with ThreadPoolExecutor(reading_threads()) as pool:
-        copies = []
-        for split, records in splits.items():
-            place = folder / target.images.format(split=split)
-            place.mkdir(parents=True, exist_ok=True)
-            written[split] = []
-            for record in records:
-                name = names[id(record)]
-                if isinstance(record.image, Path) and name != record.image.name:
-                    report.renamed[record.key] = name
-                copies.append(pool.submit(_copy, record.image, place / name))
-                lost.update(mark for marks in record.marks for mark in marks - target.holds)
-                written[split].append(_held(replace(record, image=place / name), target))
-        for copy in progress(copies, len(copies), "copying"):
-            copy.result()
+    copies: list[tuple[Path | np.ndarray, Path]] = []
+    for split, records in splits.items():
+        place = folder / target.images.format(split=split)
+        place.mkdir(parents=True, exist_ok=True)
+        written[split] = []
+        for record in records:
+            name = names[id(record)]
+            if isinstance(record.image, Path) and name != record.image.name:
+                report.renamed[record.key] = name
+            copies.append((record.image, place / name))
+            lost.update(mark for marks in record.marks for mark in marks - target.holds)
+            written[split].append(_held(replace(record, image=place / name), target))
+    with ThreadPoolExecutor(reading_threads()) as pool:  # map: what waits is cancelled when one fails
+        for _ in progress(pool.map(_copy, *zip(*copies, strict=True)), len(copies), "copying"):
+            pass
     report.lost = dict(sorted(lost.items()))
     return written
 

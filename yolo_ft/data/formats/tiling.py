@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,11 +83,9 @@ def tile(
             place = folder / "images" / split
             place.mkdir(parents=True)
             grids = [tile_grid(*record.size, size, overlap) for record in records]
-            with ThreadPoolExecutor(reading_threads()) as pool:
-                jobs = [
-                    pool.submit(_write, r, grid, place, stems[id(r)]) for r, grid in zip(records, grids, strict=True)
-                ]
-                files = [job.result() for job in progress(jobs, len(jobs), f"cutting {split}")]
+            with ThreadPoolExecutor(reading_threads()) as pool:  # map: what waits is cancelled when one fails
+                cut = pool.map(partial(_write, place), records, grids, [stems[id(record)] for record in records])
+                files = list(progress(cut, len(records), f"cutting {split}"))
             written[split] = []
             for record, grid, paths in zip(records, grids, files, strict=True):
                 written[split] += _labelled(record, grid, paths, min_visible, report)
@@ -100,7 +99,7 @@ def tile(
     return report
 
 
-def _write(record: Record, grid: list[Tile], place: Path, stem: str) -> list[Path]:
+def _write(place: Path, record: Record, grid: list[Tile], stem: str) -> list[Path]:
     """Write the tiles of one image; their files."""
     pixels = read_image(record.image) if isinstance(record.image, Path) else record.image
     paths = [place / f"{stem}__x{each.left}_y{each.top}.png" for each in grid]

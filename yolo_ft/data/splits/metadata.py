@@ -72,18 +72,17 @@ def _values(
         if len(values) != len(dataset):
             raise UserError(f"{len(values)} {kind}s for {len(dataset)} images: give one per image.")
         return values
+    columns = _read_table(table) if table is not None else {}
     if what in known:
         values, mend = known[what](), "give a pattern or a table instead"
+    elif what in columns:
+        values = _looked_up(dataset, columns[what])
+        mend = f"fill the column '{what}' of {table} for every image"
     else:
-        columns = _read_table(table) if table is not None else {}
-        if what in columns:
-            values = _looked_up(dataset, columns[what])
-            mend = f"fill the column '{what}' of {table} for every image"
-        else:
-            values = _matched(dataset, what)
-            mend = "correct the expression; '|$' at its end makes every other image a group of its own"
-            if columns:
-                mend += f" (the columns of {table} are {', '.join(columns)})"
+        values = _matched(dataset, what)
+        mend = "correct the expression; '|$' at its end makes every other image a group of its own"
+        if columns:
+            mend += f" (the columns of {table} are {', '.join(columns)})"
     missing = [key for key, value in zip(dataset.keys, values, strict=True) if value in (None, "")]
     if missing:
         raise UserError(

@@ -19,6 +19,7 @@ from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.labels import label_path, parse_labels
 from yolo_ft.data.formats.records import SPLITS
 from yolo_ft.data.formats.writers import write_data_yaml
+from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import DROPPED, HealthReport
 from yolo_ft.data.splits.metadata import group_labels, image_times
 from yolo_ft.data.splits.partition import class_counts, consecutive, partition
@@ -135,7 +136,7 @@ def folds(
     periods, and fold i trains on the periods 0..i and validates on the next one, so the first is never validated.
     """
     if k < 2:
-        raise UserError(f"{k} folds are too few: take 2 at least, usually 5.")
+        raise UserError(f"folds is {k}, which is too few: take 2 at least, usually 5.")
     if not 0 <= test < 1:
         raise UserError(f"test {test:g} must be a share between 0 and 1.")
     pool = _pool(data, test, groups, times, table)
@@ -211,7 +212,7 @@ def _pool(
             seen.setdefault(splits[name].path(i) or (name, i), (splits[name], i))
     dataset = _joined(splits, list(seen.values()))
     if not len(dataset):
-        raise UserError(f"{dataset.name} has no image to split.")
+        raise UserError(f"{dataset.name} has no image to split: {ELSEWHERE}.")
     from_test = np.array([keep and part is splits["test"] for part, _ in seen.values()])
     if from_test.all():
         raise UserError(f"Every image of {dataset.name} is in its test split: give a test share to share all out anew.")
