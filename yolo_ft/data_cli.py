@@ -11,20 +11,16 @@ DATA = (
     "a data.yaml, a COCO .json, a folder (YOLO, Pascal VOC, COCO; exports of CVAT, Label Studio, Roboflow), or a known "
     "set such as cells"
 )
-YOLO_DATA = "a data.yaml, or its folder; other formats: yolo-ft data convert first"  # whose images or lists are written
+# what an action takes that keeps the layout of a YOLO folder
+YOLO_DATA = "a data.yaml, its folder, or a name such as coco8; other formats: yolo-ft data convert first"
 
 
 def add_data(commands_parser: argparse._SubParsersAction) -> None:
     """Add `data` and its actions to the commands of `yolo-ft`."""
     parser = commands_parser.add_parser("data", help="know, check, split and fetch a data set")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    _add_check(actions)
-    _add_catalog(actions)
-    _add_stats(actions)
-    _add_convert(actions)
-    _add_tile(actions)
-    _add_fix(actions)
-    _add_split(actions)
+    for add in (_add_catalog, _add_check, _add_fix, _add_stats, _add_split, _add_convert, _add_tile):
+        add(actions)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:

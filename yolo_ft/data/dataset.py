@@ -203,8 +203,7 @@ def _from_scan(found: Scan) -> Dataset:
 def _drawn(drawn: DrawnSet, split: str) -> Dataset:
     """A drawn set's split; the last few are kept, so that it is drawn once per process."""
     images, targets = drawn.content(split)
-    objects = sum(len(target) for target in targets)
-    health = HealthReport(drawn.name, split, len(images), objects, sum(not len(target) for target in targets))
+    health = HealthReport.of(drawn.name, split, [len(target) for target in targets])
     sizes = [image.shape[:2] for image in images]
     folder = drawn.name.replace(":", "-")  # keys may become file names
     keys = [f"{folder}/{split}/{i:05d}" for i in range(len(images))]

@@ -83,7 +83,7 @@ def _pair_findings(splits: Splits) -> Iterator[Finding]:
         one, other = places[pair.first], places[pair.second]
         (split, i), (twin, j) = one, other
         alike = f"{pair.kind} of {f'{twin} ' if twin != split else ''}{splits[twin].keys[j]}"
-        alike += "" if pair.kind == SAME_FILE else f" (detail correlates at {pair.similarity:.2f})"
+        alike += "" if pair.kind == SAME_FILE else f" (fine detail correlates at {pair.similarity:.2f})"
         kind = _pair_kind(pair, split != twin)
         if kind is not None:
             yield Finding(kind, split, splits[split].keys[i], alike, None, one, other)

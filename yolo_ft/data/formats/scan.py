@@ -68,8 +68,7 @@ def scan(source: Source, split: str) -> Scan:
             if record is not None:
                 records.append(record)
     counts = [len(record.objects()) for record in records]
-    health = HealthReport(source.name, split, len(records), sum(counts), counts.count(0), issues)
-    return Scan(source.name, split, source.names, records, health)
+    return Scan(source.name, split, source.names, records, HealthReport.of(source.name, split, counts, issues))
 
 
 def _open_folder(path: Path, folder: Path | None, index: ImageIndex | None, origin: int) -> Source:

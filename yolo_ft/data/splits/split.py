@@ -244,8 +244,7 @@ def _joined(splits: dict[str, Dataset], rows: list[tuple[Dataset, int]]) -> Data
 
 
 def _counted(dataset: Dataset, split: str, issues: list) -> HealthReport:
-    counts = [len(dataset.target(i)) for i in range(len(dataset))]
-    return HealthReport(dataset.name, split, len(counts), sum(counts), counts.count(0), issues)
+    return HealthReport.of(dataset.name, split, [len(dataset.target(i)) for i in range(len(dataset))], issues)
 
 
 def _check_labels(dataset: Dataset) -> None:
