@@ -167,14 +167,14 @@ def load_dataset(
         return _drawn(drawn, split)
     source = open_source(data, images, origin)
     dataset = _from_scan(scan(source, split))
-    if dataset.health.issues:
-        warnings.warn(dataset.health.summary(), stacklevel=2)
     if not dataset.health.objects:
         elsewhere = "" if len(dataset) else f" Or {ELSEWHERE}."
         raise UserError(
             f"{source.path}: no image of '{split}' has a labelled object. {source.hint}{elsewhere} "
             f"{dataset.health.summary()}"
         )
+    if dataset.health.issues:
+        warnings.warn(dataset.health.summary(), stacklevel=2)
     return dataset
 
 
