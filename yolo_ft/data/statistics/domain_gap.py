@@ -102,7 +102,9 @@ def suggestions(look: float, diversity: Diversity, small: float) -> pd.DataFrame
         rows += _by_look(look)
     if diversity.compared > 1:
         because = f"the {diversity.compared} images compared are worth {diversity.effective:.1f} different ones"
-        rows.append(("augmentation", f'the preset hyp="{diversity.preset}"', because, "claim A1, lesson 09"))
+        rows.append(
+            ("augmentation", f'hyp="{diversity.preset}" is the preset to try first', because, "claim A1, lesson 09")
+        )
     if small > MANY_SMALL:
         because = f"{100 * small:.0f} % of the objects are smaller than 32 x 32 pixels at imgsz"
         rows.append(("imgsz", "a larger one, or tiles, helps", because, "lesson 06"))
