@@ -170,7 +170,7 @@ def test_interruption_and_warnings(monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "warning: freezing random weights",
-        "yolo-ft: stopped by the keyboard; what was finished is kept, and can be continued.",
+        "yolo-ft: stopped by the keyboard. Runs (--resume), lessons and downloads can be continued.",
     ]
 
 

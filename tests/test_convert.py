@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -173,16 +174,18 @@ def test_nothing_is_written_over_or_into_the_source(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failure_leaves_no_half_folder(tmp_path, monkeypatch):
-    file = write_set(tmp_path / "set", {"a.png": GOOD})
+def test_a_failure_leaves_no_half_folder_and_ends_at_once(tmp_path, monkeypatch):
+    file, tried = write_set(tmp_path / "set", {f"{i}.png": GOOD for i in range(60)}), []
 
-    def full(*_):
+    def full(source, _):
+        tried.append(source)
+        time.sleep(0.01)  # so that the other images are still waiting when the first has failed
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", full)
     with pytest.raises(OSError, match="No space left"):
         convert(file, tmp_path / "out", "coco")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"] and len(tried) < 60
 
 
 def test_the_command_line(tmp_path, capsys):

@@ -106,7 +106,7 @@ def test_the_users_folder_is_never_changed_and_nothing_in_it_runs(tmp_path):
 
 def test_a_split_without_any_label_is_an_error_that_says_where_labels_belong(tmp_path):
     file = write_set(tmp_path, {"1.png": None, "2.png": ""})
-    with pytest.warns(UserWarning), pytest.raises(UserError, match=r"no image of 'train'.*labels.a\.txt"):
+    with pytest.raises(UserError, match=r"no image of 'train'.*labels.a\.txt"):
         load_dataset(file)
 
 

@@ -11,6 +11,7 @@ from benchmarks import source_statistics as recorder
 from picture_sets import coloured, in_memory, write_set
 
 from yolo_ft.core.targets import Target
+from yolo_ft.data.augmentation.diversity import Diversity, diversity
 from yolo_ft.data.dataset import load_splits
 from yolo_ft.data.statistics.distributions import LAYOUT, LOOK
 from yolo_ft.data.statistics.domain_gap import FAR, NEAR, compare_with_source, gap, suggestions
@@ -29,7 +30,6 @@ def test_the_packaged_source_is_whole():
     assert set(source.profile.shares) == {*LAYOUT, *LOOK}
     for shares in source.profile.shares.values():
         assert sum(shares) == pytest.approx(1, abs=1e-4)
-    assert set(source.floor.columns) == {"distribution", "images", "median", "high"}
     assert source.summary["images"] == source.profile.images and source.summary["objects"] == source.profile.objects
     assert FILE.stat().st_size < 50_000
 
@@ -44,6 +44,9 @@ def test_beside_coco():
     table = beside_coco(dark())
     assert table.loc["objects per image", ["yours", "coco"]].tolist() == [1, 7.7]
     assert table.loc["images with one class", "yours"] == 1 and table.loc["classes with boxes", "yours"] == 1
+    two_names = Target(np.array([[4, 4, 60, 60]]), np.array([1]))
+    one_used = statistics(in_memory([np.zeros((64, 64, 3), np.uint8)], [two_names], 2))
+    assert beside_coco(one_used).loc["classes with boxes", "yours"] == 1
     assert table.loc["medium objects", "yours"] == 1  # 56 x 56 pixels
     source = packaged_source().summary
     assert table.loc["small objects", "source"] == source["small_at_imgsz"]
@@ -53,7 +56,7 @@ def test_beside_coco():
 def test_a_set_compared_with_itself_has_no_gap():
     same = coloured(60)
     found = compare_with_source(statistics(same), statistics(same))
-    assert (found.look, found.layout, found.diversity) == (0, 0, 1)
+    assert (found.look, found.layout) == (0, 0)
     assert not found.distances["beyond_noise"].any() and "0 of 8 distributions" in found.sentence()
 
 
@@ -79,7 +82,7 @@ def test_too_few_images_suggest_nothing(images):
     assert str(found) and json.dumps(found.to_dict())
 
 
-NOTHING = {"look": np.nan, "diversity": np.nan, "small": np.nan}
+NOTHING = {"look": np.nan, "diversity": Diversity(1, 1, 1.0), "small": np.nan}
 
 
 @pytest.mark.parametrize(
@@ -90,8 +93,8 @@ NOTHING = {"look": np.nan, "diversity": np.nan, "small": np.nan}
         ({"look": NEAR}, {"freeze": "freeze=5", "lr0": "2-5 times"}),
         ({"look": FAR}, {"freeze": "freeze=5", "lr0": "2-5 times"}),
         ({"look": 0.61}, {"freeze": "freeze=3", "lr0": "default rate"}),
-        ({"diversity": 0.49}, {"augmentation": "stronger"}),
-        ({"diversity": 0.5}, {"augmentation": "default is enough"}),
+        ({"diversity": Diversity(9, 9, 1.0)}, {"augmentation": "strong"}),
+        ({"diversity": Diversity(300, 200, 60.0)}, {"augmentation": "light"}),
         ({"small": 0.5}, {}),
         ({"small": 0.51}, {"imgsz": "larger"}),
     ],
@@ -104,10 +107,12 @@ def test_the_rules(given, said):
         assert table.loc[setting, "because"] and "lesson" in table.loc[setting, "tested_by"]
 
 
-def test_uniform_images_are_told_from_varied_ones():
-    assert compare_with_source(dark(), statistics(coloured(50))).diversity < 0.5
-    assert np.isfinite(compare_with_source(dark(40)).diversity)  # two parts of twenty
-    assert np.isnan(compare_with_source(dark(39)).diversity)
+def test_one_diversity_suggests_the_augmentation():
+    dataset = coloured(60, size=(320, 320))  # at the size at which `diversity` reads: the same pixels
+    found = compare_with_source(statistics(dataset))
+    assert found.diversity == diversity(dataset)
+    ideas = found.suggestions.set_index("setting")
+    assert f'"{found.diversity.preset}"' in ideas.loc["augmentation", "hypothesis"]
 
 
 def test_the_recording_repeats(tmp_path, capsys):

@@ -126,6 +126,8 @@ def test_mistakes_in_a_table_are_named(dataset, tmp_path, text, words):
 def test_a_table_that_cannot_be_read(dataset, tmp_path):
     for path in (tmp_path / "none.csv", tmp_path, table(tmp_path, "name,patient\nü,1", "latin-1")):
         with pytest.raises(UserError, match="cannot be read as a table"):
+            group_labels(dataset, "names", path)  # a table that is not needed is no excuse for a slip in its path
+        with pytest.raises(UserError, match="cannot be read as a table"):
             group_labels(dataset, "patient", path)
 
 

@@ -32,6 +32,16 @@ ROOMS = [
     ["__main__"],
 ]
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+DATA_ROOMS = [  # inside yolo_ft.data; what makes a data set of another one stands above `dataset`, beside the formats
+    ["health", "images", "folders", "files", "progress", "drawn"],
+    ["catalog"],
+    ["formats"],
+    ["dataset"],
+    ["checks", "augmentation", "formats.whole_set"],
+    ["splits", "statistics", "formats.convert", "formats.tiling"],
+    ["loader"],
+]
+DATA_LEVELS = {room: level for level, rooms in enumerate(DATA_ROOMS) for room in rooms}
 TOP_LEVEL = {
     *("notebooks", "yolo_ft", "tests", "binder", "environment.yml", "README.md"),
     *("pyproject.toml", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md"),
@@ -80,6 +90,19 @@ def test_imports_point_down(module):
         assert target in MODULES, f"{module} imports {target}, which does not exist"
         same_room = module.split(".")[:2] == target.split(".")[:2]
         assert level(target) < level(module) or same_room, f"{module} may not know {target}"
+
+
+def data_room(module: str) -> str:
+    """The name of a module of `yolo_ft.data` in `DATA_ROOMS`: its own, or that of its folder."""
+    name = module.removeprefix("yolo_ft.data.")
+    return name if name in DATA_LEVELS else name.split(".")[0]
+
+
+@pytest.mark.parametrize("module", sorted(name for name in GRAPH if name.startswith("yolo_ft.data.")))
+def test_imports_between_the_rooms_of_data_point_down(module):
+    room = data_room(module)
+    for target in (data_room(name) for name in GRAPH[module] if name.startswith("yolo_ft.data.")):
+        assert target == room or DATA_LEVELS[target] < DATA_LEVELS[room], f"{module} may not know {target}"
 
 
 def test_no_import_cycles():

@@ -113,7 +113,7 @@ def test_folds_in_time_never_train_on_the_future():
         (lambda data: split(data, val=0.6, test=0.4), "leave some for training"),
         (lambda data: split(data, groups=["one"] * 6), "1 group cannot fill 2 parts"),
         (lambda data: split(data, groups=["a", "b"]), "2 groups for 6 images"),
-        (lambda data: folds(data, 1), "1 folds are too few"),
+        (lambda data: folds(data, 1), "folds is 1, which is too few"),
         (lambda data: folds(data, 2, test=1.0), "test 1 must be a share"),
         (lambda data: folds(data, 7), "6 images cannot fill 7 parts"),
         (lambda data: split(data).write("here"), "is drawn and has no files"),
@@ -173,6 +173,18 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     with pytest.raises(UserError, match="name a new folder"):
         split(file).write(file)
     assert fingerprint(out) == before
+
+
+def test_lists_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full_disk(*arguments):
+        raise OSError("no space left on device")
+
+    file = photographs(tmp_path / "set")
+    monkeypatch.setattr("yolo_ft.data.splits.split.write_data_yaml", full_disk)
+    for write in (lambda: split(file).write(tmp_path / "out"), lambda: write_folds(folds(file, 2), tmp_path / "out")):
+        with pytest.raises(OSError, match="no space"):
+            write()
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_labels_that_a_list_would_not_find_are_refused(tmp_path):

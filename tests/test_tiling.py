@@ -56,6 +56,15 @@ def test_all_tiles_of_an_image_stay_in_its_split_and_the_table_says_where_they_l
         assert (dataset.image(index) == part).all()
 
 
+def test_a_box_that_is_whole_in_a_tile_is_not_cut(tmp_path):
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 50, (40, 2)).astype(np.float32)
+    boxes = np.concatenate([corners, corners + rng.uniform(1, 10, (40, 2))], 1)  # no whole pixels
+    dataset = in_memory([photograph(60, 60)], [Target(boxes, [0] * 40)])
+    report = tile(dataset, tmp_path / "out", 64, min_visible=1)
+    assert (report.cut, report.dropped, report.unseen, report.boxes) == (0, 0, 0, {"train": 40})
+
+
 def test_objects_in_no_tile_are_counted(tmp_path):
     dataset = in_memory([photograph(64, 640)], [Target([[0, 0, 640, 64]], [0])])
     report = tile(dataset, tmp_path / "out", 64)

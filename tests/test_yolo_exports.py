@@ -75,7 +75,7 @@ def test_cvat_yolo_1_1_without_images(tmp_path):
     shutil.move(folder / "obj_train_data" / "a b.png", draw(tmp_path / "pictures" / "x.png").parent)
     draw(tmp_path / "pictures" / "sub" / "c.png").rename(tmp_path / "pictures" / "sub" / "c.jpg")
     (folder / "obj_train_data" / "sub" / "c.png").unlink()
-    with pytest.warns(UserWarning), pytest.raises(UserError, match="pass images=FOLDER"):
+    with pytest.raises(UserError, match="pass images=FOLDER"):
         load_dataset(folder)
     dataset = load_dataset(folder, images=tmp_path / "pictures")
     assert dataset.keys == ["a b.png", "sub/c.jpg"]

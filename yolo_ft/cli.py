@@ -38,7 +38,7 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
     what.add_argument(
         "--weights", help="yolo26n.pt, yolov5n.yaml (random weights) or a path (default: the packaged one)"
     )
-    what.add_argument("--data", default=SUPPRESS, help="a known set such as cells, a data.yaml, or its folder")
+    what.add_argument("--data", default=SUPPRESS, help=data_cli.DATA)
     what.add_argument(
         "--freeze", nargs="+", metavar="SPEC", help="10 = layers 0-9; 0 1 2 = exactly these; backbone; patterns"
     )
@@ -92,7 +92,7 @@ def _add_val(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("val", help="mAP, precision and recall of a model on a data set")
     parser.set_defaults(command=commands.val)
     parser.add_argument("--weights", help="checkpoint or official name (default: the packaged one)")
-    parser.add_argument("--data", required=True, help="a known set such as cells, a data.yaml, or its folder")
+    parser.add_argument("--data", required=True, help=data_cli.DATA)
     parser.add_argument("--split", default=SUPPRESS, help="train, val or test")
     parser.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)
     parser.add_argument("--batch", "--batch-size", type=int, default=SUPPRESS)
@@ -190,5 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"yolo-ft: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("yolo-ft: stopped by the keyboard; what was finished is kept, and can be continued.", file=sys.stderr)
+            print(
+                "yolo-ft: stopped by the keyboard. Runs (--resume), lessons and downloads can be continued.",
+                file=sys.stderr,
+            )
             return 130

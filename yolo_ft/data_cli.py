@@ -6,18 +6,34 @@ import argparse
 
 from yolo_ft import data_commands
 
+# what every command takes as its data
+DATA = (
+    "a data.yaml, a COCO .json, a folder (YOLO, Pascal VOC, COCO; exports of CVAT, Label Studio, Roboflow), or a known "
+    "set such as cells"
+)
+# what an action takes that keeps the layout of a YOLO folder
+YOLO_DATA = "a data.yaml, its folder, or a name such as coco8; other formats: yolo-ft data convert first"
+
 
 def add_data(commands_parser: argparse._SubParsersAction) -> None:
     """Add `data` and its actions to the commands of `yolo-ft`."""
     parser = commands_parser.add_parser("data", help="know, check, split and fetch a data set")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    _add_check(actions)
-    _add_catalog(actions)
-    _add_stats(actions)
-    _add_convert(actions)
-    _add_tile(actions)
-    _add_fix(actions)
-    _add_split(actions)
+    for add in (_add_catalog, _add_check, _add_fix, _add_stats, _add_split, _add_convert, _add_tile):
+        add(actions)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    """The data set that an action reads, in any format."""
+    parser.add_argument("data", help=DATA)
+    parser.add_argument("--images", metavar="DIR", help="where the images lie, if not with the annotations")
+    parser.add_argument(
+        "--origin",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="number of the first pixel in VOC files: 1 as in its devkit, 0 in some tools' (default: 1)",
+    )
 
 
 def _add_check(actions: argparse._SubParsersAction) -> None:
@@ -27,7 +43,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
         description="Exit code 1 when something costs accuracy for certain (level error), else 0.",
     )
     check.set_defaults(command=data_commands.check)
-    check.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
+    _add_source(check)
     check.add_argument("--imgsz", "--img", type=int, default=640, help="training size, for tiny boxes (default: 640)")
     check.add_argument("--out", metavar="DIR", help="also write report.md, report.json and pictures to this new folder")
     check.add_argument("--weights", help="also list what this model detects for certain where no label is")
@@ -36,7 +52,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
 def _add_fix(actions: argparse._SubParsersAction) -> None:
     fix = actions.add_parser("fix", help="write a repaired copy of a data set, with a log; the source is only read")
     fix.set_defaults(command=data_commands.fix)
-    fix.add_argument("data", help="a data.yaml, or its folder")
+    fix.add_argument("data", help=YOLO_DATA)
     fix.add_argument("--out", required=True, metavar="DIR", help="a new folder for the copy")
 
 
@@ -52,24 +68,9 @@ def _add_catalog(actions: argparse._SubParsersAction) -> None:
 def _add_stats(actions: argparse._SubParsersAction) -> None:
     stats = actions.add_parser("stats", help="counts, sizes, positions and colours, and the gap to the source (COCO)")
     stats.set_defaults(command=data_commands.stats)
-    stats.add_argument("data", help="a known set such as cells, a data.yaml, or its folder")
-    stats.add_argument("--imgsz", "--img", type=int, default=640, help="image size of the training (default: 640)")
+    _add_source(stats)
+    stats.add_argument("--imgsz", "--img", type=int, default=640, help="training size, for object sizes (default: 640)")
     stats.add_argument("--out", metavar="DIR", help="also write statistics.json and the figures into this new folder")
-
-
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "data",
-        help="a data.yaml, COCO .json or folder: YOLO, Pascal VOC, COCO, exports of CVAT, Label Studio and Roboflow",
-    )
-    parser.add_argument("--images", metavar="DIR", help="where the images lie, if not with the annotations")
-    parser.add_argument(
-        "--origin",
-        type=int,
-        choices=(0, 1),
-        default=1,
-        help="number of the first pixel in VOC files: 1 as in its devkit, 0 in some tools' (default: 1)",
-    )
 
 
 def _add_convert(actions: argparse._SubParsersAction) -> None:
@@ -115,7 +116,7 @@ def _add_split(actions: argparse._SubParsersAction) -> None:
         "gets its share of every class. A test split that exists stays as it is, unless --test is given.",
     )
     split.set_defaults(command=data_commands.split)
-    split.add_argument("data", help="a data.yaml, or its folder")
+    split.add_argument("data", help=YOLO_DATA)
     split.add_argument("--out", required=True, metavar="DIR", help="a new folder for the lists and their data.yaml")
     split.add_argument("--val", type=float, metavar="SHARE", help="default: 0.2 below 1,000 images, else 0.1")
     split.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="default: 0")

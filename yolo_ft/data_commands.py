@@ -7,19 +7,23 @@ from typing import Any
 from yolo_ft.core.errors import UserError
 
 
-def check(data: str, imgsz: int, out: str | None, weights: str | None) -> int:
+def check(data: str, images: str | None, origin: int, imgsz: int, out: str | None, weights: str | None) -> int:
     """Print what is wrong with a data set, worst first; with `out`, also write the report with pictures there.
 
     Exit code 1 when a finding costs accuracy for certain (level error).
     """
     from yolo_ft.data.checks.check import check as check_data
+    from yolo_ft.data.folders import free_place
+    from yolo_ft.data.formats.whole_set import source_folders
 
+    if out is not None:
+        free_place(out, source_folders(data))  # before the minutes that large sets take
     model = None
     if weights is not None:
         from yolo_ft.api import YOLO
 
         model = YOLO(weights)
-    report = check_data(data, imgsz, model)
+    report = check_data(data, imgsz, model, images, origin)
     if out is not None:
         from yolo_ft.report.health_pictures import write_check
 
@@ -61,10 +65,12 @@ def get(name: str, to: str | None) -> int:
     return 0
 
 
-def stats(data: str, imgsz: int, out: str | None) -> None:
+def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | None) -> None:
     """Print the statistics of a data set and its gap to the source; with `out`, write them and their figures there."""
+    from yolo_ft.data.dataset import load_splits
     from yolo_ft.data.files import write_json_atomic
     from yolo_ft.data.folders import free_place, new_folder
+    from yolo_ft.data.formats.whole_set import source_folders
     from yolo_ft.data.statistics.domain_gap import compare_with_source
     from yolo_ft.data.statistics.source import beside_coco
     from yolo_ft.data.statistics.stats import statistics
@@ -72,15 +78,15 @@ def stats(data: str, imgsz: int, out: str | None) -> None:
     from yolo_ft.report.lessons import png
 
     if out is not None:
-        free_place(out)  # before the minutes that large sets take
-    measured = statistics(data, imgsz)
+        free_place(out, source_folders(data))
+    measured = statistics(data, imgsz, images, origin)
     gap, published = compare_with_source(measured), beside_coco(measured)
-    print(f"{measured}\n\n{published.to_string(float_format='{:.2f}'.format)}\n\n{gap}")
+    print(f"{measured}\n\n{published.to_string(float_format=_short, na_rep='-')}\n\n{gap}")
     if out is None:
         return
     figures = {
         "overview": data_plots.overview(measured),
-        "samples": data_plots.contact_sheet(data),
+        "samples": data_plots.contact_sheet(next(iter(load_splits(data, images, origin).values()))),
         "cooccurrence": data_plots.cooccurrence_chart(measured),
         "source": data_plots.gap_chart(gap),
     }
@@ -108,10 +114,13 @@ def tile(data: str, out: str, size: int, overlap: float, min_visible: float, ima
 
 def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -> None:
     """Write new splits as lists of images and print how alike they are; `settings` are those of `split` and `folds`."""
+    from yolo_ft.data.folders import free_place
+    from yolo_ft.data.formats.whole_set import source_folders
     from yolo_ft.data.splits import split as splitting
     from yolo_ft.data.splits.metadata import group_labels
     from yolo_ft.data.splits.report import split_report
 
+    free_place(out, source_folders(data))
     if folds is None:
         made = [splitting.split(data, **settings)]
     elif settings.pop("val") is not None:
@@ -124,5 +133,12 @@ def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -
     files = [made[0].write(out)] if folds is None else splitting.write_folds(made, out)
     for fold in made:
         report = split_report(fold.dataset, fold.indices, labels, by, fold.how)
-        print(*([report.table.to_string(float_format="{:.1%}".format)] if folds is None else []), report, sep="\n")
+        if folds is None:
+            print(report.table.to_string(float_format="{:.1%}".format, na_rep="-"))
+        print(report)
     print(*files, sep="\n")
+
+
+def _short(value: float) -> str:
+    """At most two decimals, none for a whole number: counts and shares stand in one column."""
+    return f"{value:,.2f}".removesuffix(".00")

@@ -20,6 +20,7 @@ from yolo_ft.core.targets import Target
 from yolo_ft.data.drawn.sets import DrawnSet, drawn_set
 from yolo_ft.data.formats.records import SPLITS, Scan
 from yolo_ft.data.formats.scan import open_source, scan
+from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.images import read_image
 
@@ -166,14 +167,14 @@ def load_dataset(
         return _drawn(drawn, split)
     source = open_source(data, images, origin)
     dataset = _from_scan(scan(source, split))
-    if dataset.health.issues:
-        warnings.warn(dataset.health.summary(), stacklevel=2)
     if not dataset.health.objects:
-        elsewhere = "" if len(dataset) else " If the images lie elsewhere, pass images=FOLDER (--images FOLDER)."
+        elsewhere = "" if len(dataset) else f" Or {ELSEWHERE}."
         raise UserError(
             f"{source.path}: no image of '{split}' has a labelled object. {source.hint}{elsewhere} "
             f"{dataset.health.summary()}"
         )
+    if dataset.health.issues:
+        warnings.warn(dataset.health.summary(), stacklevel=2)
     return dataset
 
 
@@ -202,8 +203,7 @@ def _from_scan(found: Scan) -> Dataset:
 def _drawn(drawn: DrawnSet, split: str) -> Dataset:
     """A drawn set's split; the last few are kept, so that it is drawn once per process."""
     images, targets = drawn.content(split)
-    objects = sum(len(target) for target in targets)
-    health = HealthReport(drawn.name, split, len(images), objects, sum(not len(target) for target in targets))
+    health = HealthReport.of(drawn.name, split, [len(target) for target in targets])
     sizes = [image.shape[:2] for image in images]
     folder = drawn.name.replace(":", "-")  # keys may become file names
     keys = [f"{folder}/{split}/{i:05d}" for i in range(len(images))]

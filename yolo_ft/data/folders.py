@@ -29,9 +29,11 @@ def free_place(path: str | Path, kept: Iterable[Path] = ()) -> Path:
 def new_folder(path: str | Path, kept: Iterable[Path] = ()) -> Iterator[Path]:
     """A folder to write into; it gets the name `path` (see `free_place`) when the block ends well, and is gone else."""
     path = free_place(path, kept)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    temporary.mkdir()
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made ({error.strerror}): name a folder elsewhere.") from None
     try:
         yield temporary
         if path.is_dir():

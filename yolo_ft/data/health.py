@@ -14,6 +14,7 @@ The rules, which are those of the YOLOv5 scan unless marked:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 DROPPED, BACKGROUND, ROW_REMOVED, IGNORED = "image dropped", "kept as background", "row removed", "passed over"
@@ -43,6 +44,11 @@ class HealthReport:
     objects: int = 0
     background: int = 0
     issues: list[Issue] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, name: str, split: str, objects: Sequence[int], issues: Sequence[Issue] = ()) -> HealthReport:
+        """The report of a split whose images hold so many `objects` each."""
+        return cls(name, split, len(objects), sum(objects), list(objects).count(0), list(issues))
 
     def summary(self, limit: int = 5) -> str:
         """A few lines for people: the counts, then the first `limit` findings, those that cost an image first."""

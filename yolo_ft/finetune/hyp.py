@@ -197,7 +197,7 @@ def _warn_without_effect(values: dict) -> None:
     """Say which given keys cannot act.
 
     `iou_t` never did in YOLOv5 v6 and v7, `anchors` asks for another head than the checkpoints have. `copy_paste`
-    does act, though otherwise than in YOLOv5, where it mirrors outlines within a mosaic (see `data/paste.py`).
+    does act, though otherwise than in YOLOv5, which mirrors outlines in a mosaic (`yolo_ft.data.augmentation.paste`).
     """
     idle = ["anchors"] if values.get("anchors") else []
     if values.get("iou_t", SCRATCH_LOW["iou_t"]) != SCRATCH_LOW["iou_t"]:

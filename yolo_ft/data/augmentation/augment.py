@@ -1,8 +1,8 @@
 """Training augmentation under the names of the YOLOv5 hyp files: mosaic, affine, HSV, flips, mixup, letterbox.
 
 Every draw comes from a generator keyed by (seed, epoch, image), so an augmented image never depends on workers, on
-batches or on what was drawn before. `copy_paste` is ours (`data/paste.py`): YOLOv5 mirrors outlines within a mosaic,
-here rare objects are pasted by their boxes. Lesson 09 plays with every knob.
+batches or on what was drawn before. `copy_paste` is ours (`paste.py`): YOLOv5 mirrors outlines within a mosaic, here
+rare objects are pasted by their boxes. Lesson 09 plays with every knob.
 """
 
 from __future__ import annotations

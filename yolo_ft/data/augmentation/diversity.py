@@ -17,6 +17,7 @@ from yolo_ft.core.seeding import generator
 from yolo_ft.data.dataset import Dataset
 
 GRID = 8  # an image is compared as GRID x GRID mean colours
+MEANS = GRID * GRID * 3  # numbers that stand for an image
 LIKE = 0.1  # root mean square difference (levels from 0 to 1) at which two images are alike by 1/e
 SAMPLE = 200  # images compared at most, drawn at random
 STREAM = 4  # last word of the key of that draw
@@ -48,8 +49,13 @@ def diversity(dataset: Dataset, imgsz: int = 320) -> Diversity:
 
     `imgsz`: the size at which images are read, the training's to read them only once.
     """
-    picked = generator(0, 0, 0, STREAM).permutation(len(dataset))[:SAMPLE]
+    picked = sample(len(dataset))
     return Diversity(len(dataset), len(picked), effective_number(thumbnails(dataset, picked, imgsz)))
+
+
+def sample(images: int) -> np.ndarray:
+    """The positions of the images that are compared: all, or `SAMPLE` drawn at random, the same ones each time."""
+    return generator(0, 0, 0, STREAM).permutation(images)[:SAMPLE]
 
 
 def effective_number(points: np.ndarray) -> float:
@@ -64,11 +70,12 @@ def effective_number(points: np.ndarray) -> float:
 
 
 def thumbnails(dataset: Dataset, indices: np.ndarray, imgsz: int = 320) -> np.ndarray:
-    """Mean colours on a grid, whatever the shape of the images: (n, GRID * GRID * 3) float64 in levels from 0 to 1."""
-
-    def shrink(index: int) -> np.ndarray:
-        image = Image.fromarray(dataset.resized(int(index), imgsz))
-        return np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).reshape(-1) / 255
-
+    """Mean colours on a grid, whatever the shape of the images: (n, MEANS) float64 in levels from 0 to 1."""
     with ThreadPoolExecutor(reading_threads()) as pool:
-        return np.array(list(pool.map(shrink, indices))).reshape(-1, GRID * GRID * 3)
+        rows = pool.map(lambda index: mean_colours(Image.fromarray(dataset.resized(int(index), imgsz))), indices)
+        return np.array(list(rows)).reshape(-1, MEANS) / 255
+
+
+def mean_colours(image: Image.Image) -> np.ndarray:
+    """(MEANS,) uint8: the mean colours of GRID x GRID parts of an RGB image."""
+    return np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).reshape(-1)

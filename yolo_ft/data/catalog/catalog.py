@@ -20,7 +20,7 @@ from yolo_ft.data.catalog.remote import Remote
 from yolo_ft.data.files import write_json_atomic, write_yaml_atomic
 
 RECORD = "catalog.json"  # in the folder of a set: where it is from, under which licence, with which hashes
-TERMS = ("LICENSE", "LICENCE", "README")
+TERMS = ("LICENSE", "LICENCE", "README")  # files that are kept with the set
 SLACK = 64 * 2**20  # bytes by which an archive may be larger than twice the size that its page gives
 BY_HAND = ", then start again (offline you can use data='cells')"
 
@@ -143,11 +143,7 @@ def _complete(entry: Entry, root: Path, content: Path, files: dict[Archive, Path
         if not above.is_relative_to(content):
             break
         for file in above.iterdir():
-            if (
-                file.is_file()
-                and file.stem.upper() in ("LICENSE", "LICENCE", "README")
-                and not (root / file.name).exists()
-            ):
+            if file.is_file() and file.stem.upper() in TERMS and not (root / file.name).exists():
                 shutil.copyfile(file, root / file.name)
     archives = [
         {"url": archive.url, "bytes": file.stat().st_size, "sha256": file_digest(file), "published": archive.digest}

@@ -13,6 +13,7 @@ from yolo_ft.data.checks import findings as kinds
 from yolo_ft.data.checks.findings import Finding
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.formats.labels import label_path, parse_labels
+from yolo_ft.data.progress import progress
 
 TINY_PIXELS = 3  # shorter side after letterboxing to the training size
 WHOLE = 0.95  # share of the image's area
@@ -132,7 +133,7 @@ def unlabelled_findings(split: str, dataset: Dataset, model: Predictor, imgsz: i
     """
     shared = set(dataset.names.values())
     found = []
-    for i in range(len(dataset)):
+    for i in progress(range(len(dataset)), len(dataset), f"predicting {split}"):
         detections = model.predict(dataset.image(i), conf=CONFIDENT, imgsz=imgsz)[0].above(CONFIDENT)
         truth = torch.from_numpy(dataset.target(i).boxes)
         overlap = (

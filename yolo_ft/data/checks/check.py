@@ -34,16 +34,22 @@ NOT_LABELS = frozenset("classes labels obj train val valid test readme readme.da
 Splits = dict[str, Dataset]
 
 
-def check(data: str | Path | Dataset, imgsz: int = 640, model: Predictor | None = None) -> CheckReport:
+def check(
+    data: str | Path | Dataset,
+    imgsz: int = 640,
+    model: Predictor | None = None,
+    images: str | Path | None = None,
+    origin: int = 1,
+) -> CheckReport:
     """Look at every split of a data set and rank what is wrong, worst first. Nothing is ever changed.
 
-    `data`: as for `load_dataset`. `imgsz`: the training size, at which boxes are called tiny. `model` (such as
-    `YOLO("best.pt")`): also list its confident detections that no label touches, which takes as long as predicting
-    every image. What is looked for, in which order and why: `yolo_ft.data.checks.findings`. Lesson 06.
+    `data`, `images`, `origin`: as for `load_dataset`. `imgsz`: the training size, at which boxes are called tiny.
+    `model` (such as `YOLO("best.pt")`): also list its confident detections that no label touches, which takes as long
+    as predicting every image. What is looked for, in which order and why: `yolo_ft.data.checks.findings`. Lesson 06.
     """
     if imgsz < 1:
         raise UserError(f"imgsz is {imgsz}: give the training size in pixels, for example 640.")
-    splits = load_splits(data)
+    splits = load_splits(data, images, origin)
     found = [*_scan_findings(splits), *_pair_findings(splits), *_group_findings(splits), *_class_findings(splits)]
     found += [*_orphans(splits), *_colour_modes(splits), *_mixed_sizes(splits)]
     for split, dataset in splits.items():
@@ -77,7 +83,7 @@ def _pair_findings(splits: Splits) -> Iterator[Finding]:
         one, other = places[pair.first], places[pair.second]
         (split, i), (twin, j) = one, other
         alike = f"{pair.kind} of {f'{twin} ' if twin != split else ''}{splits[twin].keys[j]}"
-        alike += "" if pair.kind == SAME_FILE else f" (detail correlates at {pair.similarity:.2f})"
+        alike += "" if pair.kind == SAME_FILE else f" (fine detail correlates at {pair.similarity:.2f})"
         kind = _pair_kind(pair, split != twin)
         if kind is not None:
             yield Finding(kind, split, splits[split].keys[i], alike, None, one, other)

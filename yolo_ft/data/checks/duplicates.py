@@ -28,6 +28,7 @@ from PIL import Image
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.images import ImageError, read_image
+from yolo_ft.data.progress import progress
 
 SAME_FILE, SAME_PIXELS, NEAR_COPY, LOOK_ALIKE = "same file", "same pixels", "near copy", "look-alike"
 COARSE_SIDE, COARSE_WINDOW, COARSE_ALIKE = 32, 7, 0.90
@@ -92,7 +93,8 @@ def find_pairs(images: Sequence[Path | np.ndarray], broken: dict[int, str] | Non
     copies = {pair.second for pair in pairs}
     kept = [i for i in range(len(images)) if i not in copies]
     with ThreadPoolExecutor(reading_threads()) as pool:
-        coarse = np.array(list(pool.map(lambda i: _coarse(images, i, broken), kept)))
+        coarse = pool.map(lambda i: _coarse(images, i, broken), kept)
+        coarse = np.array(list(progress(coarse, len(kept), "comparing")))
         found = [(kept[a], kept[b]) for a, b in _alike(coarse)]
         wanted = sorted({i for pair in found for i in pair})
         fine = dict(zip(wanted, pool.map(lambda i: _thumbnail(images[i], FINE_SIDE), wanted), strict=True))

@@ -154,7 +154,7 @@ class CheckReport:
         return [(kind, cases) for kind in KINDS if (cases := self.of(kind))]
 
     def summary(self, examples: int = 3) -> str:
-        """The ranked table for people, and below it `examples` of each kind that is an error or a warning."""
+        """The ranked table for people, and below it `examples` of each kind (of notes all or none)."""
         lines = [self._opening()]
         if not self.findings:
             return f"{lines[0]} Nothing found."
@@ -167,7 +167,7 @@ class CheckReport:
             )
         lines.append("")
         for kind, cases in self.found():
-            if kind.level == NOTE and len(cases) > 1:
+            if kind.level == NOTE and len(cases) > examples:
                 continue
             lines.append(f"{kind.name}: {kind.mend}")
             lines += [f"  {case}" for case in cases[:examples]]

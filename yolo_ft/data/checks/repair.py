@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import yaml
 
 from yolo_ft.core.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from yolo_ft.core.errors import UserError
@@ -36,8 +35,10 @@ from yolo_ft.data.folders import new_folder
 from yolo_ft.data.formats.labels import label_path, parse_labels
 from yolo_ft.data.formats.records import SPLITS, key
 from yolo_ft.data.formats.scan import open_source
+from yolo_ft.data.formats.writers import write_data_yaml
 from yolo_ft.data.formats.yolo import DataSpec, split_images
 from yolo_ft.data.images import ImageError, check_image
+from yolo_ft.data.progress import progress
 
 OVERSHOOT = 0.01  # share of the image that a coordinate may lie outside 0..1 and still be cut instead of distrusted
 EXACT = 1e-4  # share of the image that counts as the edge itself
@@ -126,7 +127,7 @@ def _read(spec: DataSpec, paths: dict[str, list[Path]]) -> tuple[list[_Image], l
     images: list[_Image] = []
     left_out: list[Change] = []
     for split, files in paths.items():
-        for path in files:
+        for path in progress(files, len(files), f"reading {split}"):
             image = _Image(split, path, key(path, spec.root), None)
             label = label_path(path)
             try:
@@ -243,7 +244,7 @@ def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
     """Write images, labels and data.yaml; returns the changes of names."""
     taken: set[tuple[str, str]] = set()
     renamed: list[Change] = []
-    for image in images:
+    for image in progress(images, len(images), "copying"):
         name = _name(image)
         while (
             image.split,
@@ -262,9 +263,7 @@ def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
             label.parent.mkdir(parents=True, exist_ok=True)
             text = "".join(f"{row}\n" for row in image.rows)
             label.with_suffix(".txt").write_text(text, encoding="utf-8", newline="\n")
-    content = {**{split: f"images/{split}" for split in spec.splits}, "names": spec.names}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    (out / "data.yaml").write_text(text, encoding="utf-8", newline="\n")
+    write_data_yaml(out, spec.names, {split: f"images/{split}" for split in spec.splits})
     return renamed
 
 

@@ -14,11 +14,12 @@ from PIL import Image
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.folders import new_folder
+from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
 from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import FORMATS, Format
 from yolo_ft.data.health import HealthReport
+from yolo_ft.data.progress import progress
 
 LOSSES = {
     CROWD: "crowd regions are left out: {format} would make single objects of them",
@@ -68,6 +69,7 @@ def convert(
     """
     if format not in FORMATS:
         raise UserError(f"There is no format '{format}' to write: choose one of {', '.join(FORMATS)}.")
+    free_place(out, source_folders(data))  # complains before anything is read
     target, names, splits, health = FORMATS[format], *read_records(data, images, origin)
     report = Conversion(Path(out).expanduser(), format, health=health)
     with new_folder(out, source_folders(data)) as folder:
@@ -85,21 +87,21 @@ def _copied(
     names = file_names(record for records in splits.values() for record in records)
     lost: Counter[str] = Counter()
     written: dict[str, list[Record]] = {}
-    with ThreadPoolExecutor(reading_threads()) as pool:
-        copies = []
-        for split, records in splits.items():
-            place = folder / target.images.format(split=split)
-            place.mkdir(parents=True, exist_ok=True)
-            written[split] = []
-            for record in records:
-                name = names[id(record)]
-                if isinstance(record.image, Path) and name != record.image.name:
-                    report.renamed[record.key] = name
-                copies.append(pool.submit(_copy, record.image, place / name))
-                lost.update(mark for marks in record.marks for mark in marks - target.holds)
-                written[split].append(_held(replace(record, image=place / name), target))
-        for copy in copies:
-            copy.result()
+    copies: list[tuple[Path | np.ndarray, Path]] = []
+    for split, records in splits.items():
+        place = folder / target.images.format(split=split)
+        place.mkdir(parents=True, exist_ok=True)
+        written[split] = []
+        for record in records:
+            name = names[id(record)]
+            if isinstance(record.image, Path) and name != record.image.name:
+                report.renamed[record.key] = name
+            copies.append((record.image, place / name))
+            lost.update(mark for marks in record.marks for mark in marks - target.holds)
+            written[split].append(_held(replace(record, image=place / name), target))
+    with ThreadPoolExecutor(reading_threads()) as pool:  # map: what waits is cancelled when one fails
+        for _ in progress(pool.map(_copy, *zip(*copies, strict=True)), len(copies), "copying"):
+            pass
     report.lost = dict(sorted(lost.items()))
     return written
 

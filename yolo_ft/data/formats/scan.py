@@ -15,6 +15,7 @@ from yolo_ft.data.formats.voc import read_voc
 from yolo_ft.data.formats.yolo import read_spec
 from yolo_ft.data.formats.yolo_exports import read_classes_txt, read_obj_data
 from yolo_ft.data.health import HealthReport
+from yolo_ft.data.progress import progress
 
 YAMLS = (".yaml", ".yml")
 KNOWN = (
@@ -62,13 +63,12 @@ def scan(source: Source, split: str) -> Scan:
     readers, issues = source.readers(split)
     records: list[Record] = []
     with ThreadPoolExecutor(reading_threads()) as pool:
-        for record, findings in pool.map(lambda read: read(), readers):
+        for record, findings in progress(pool.map(lambda read: read(), readers), len(readers), f"reading {split}"):
             issues += findings
             if record is not None:
                 records.append(record)
     counts = [len(record.objects()) for record in records]
-    health = HealthReport(source.name, split, len(records), sum(counts), counts.count(0), issues)
-    return Scan(source.name, split, source.names, records, health)
+    return Scan(source.name, split, source.names, records, HealthReport.of(source.name, split, counts, issues))
 
 
 def _open_folder(path: Path, folder: Path | None, index: ImageIndex | None, origin: int) -> Source:

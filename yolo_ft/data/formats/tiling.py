@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,14 @@ from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.folders import new_folder
+from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import Record
 from yolo_ft.data.formats.tiles import Tile, tile_grid
 from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import write_yolo
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.images import read_image
+from yolo_ft.data.progress import progress
 
 
 @dataclass
@@ -69,7 +71,8 @@ def tile(
     """
     if not 0 < min_visible <= 1:
         raise UserError(f"min_visible is {min_visible:g}, but it is a share of a box: choose more than 0, at most 1.")
-    tile_grid(size, size, size, overlap)  # complains before anything is read
+    tile_grid(size, size, size, overlap)  # this line and the next complain before anything is read
+    free_place(out, source_folders(data))
     names, splits, health = read_records(data, images, origin)
     report = Tiling(Path(out).expanduser(), health=health)
     stems = {i: Path(name).stem for i, name in file_names(r for rows in splits.values() for r in rows).items()}
@@ -80,11 +83,9 @@ def tile(
             place = folder / "images" / split
             place.mkdir(parents=True)
             grids = [tile_grid(*record.size, size, overlap) for record in records]
-            with ThreadPoolExecutor(reading_threads()) as pool:
-                jobs = [
-                    pool.submit(_write, r, grid, place, stems[id(r)]) for r, grid in zip(records, grids, strict=True)
-                ]
-                files = [job.result() for job in jobs]
+            with ThreadPoolExecutor(reading_threads()) as pool:  # map: what waits is cancelled when one fails
+                cut = pool.map(partial(_write, place), records, grids, [stems[id(record)] for record in records])
+                files = list(progress(cut, len(records), f"cutting {split}"))
             written[split] = []
             for record, grid, paths in zip(records, grids, files, strict=True):
                 written[split] += _labelled(record, grid, paths, min_visible, report)
@@ -98,7 +99,7 @@ def tile(
     return report
 
 
-def _write(record: Record, grid: list[Tile], place: Path, stem: str) -> list[Path]:
+def _write(place: Path, record: Record, grid: list[Tile], stem: str) -> list[Path]:
     """Write the tiles of one image; their files."""
     pixels = read_image(record.image) if isinstance(record.image, Path) else record.image
     paths = [place / f"{stem}__x{each.left}_y{each.top}.png" for each in grid]

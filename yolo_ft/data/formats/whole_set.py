@@ -13,6 +13,7 @@ from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.drawn.sets import drawn_set
 from yolo_ft.data.formats.records import Record
 from yolo_ft.data.formats.scan import open_source, scan
+from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import DROPPED, ROW_REMOVED, HealthReport
 
 
@@ -33,7 +34,7 @@ def read_records(
     health = {split: each.health for split, each in found.items()}
     if not any(splits.values()):
         summaries = " ".join(report.summary(2) for report in health.values())
-        raise UserError(f"There is no image to work on; if they lie elsewhere, pass images=FOLDER. {summaries}")
+        raise UserError(f"There is no image to work on: {ELSEWHERE}. {summaries}")
     return next(iter(found.values())).names, {split: rows for split, rows in splits.items() if rows}, health
 
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from yolo_ft.core.boxes import xyxy_to_cxcywh
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, SPLITS, TRUNCATED, Record
 
+SMALLEST = 1e-6  # share of the image's side that six decimals can tell from nothing
 Splits = Mapping[str, Sequence[Record]]
 
 
@@ -36,9 +38,16 @@ def write_yolo(folder: Path, names: dict[int, str], splits: Splits) -> None:
         labels.mkdir(parents=True)
         for record in records:
             _write(labels / f"{record.image.stem}.txt", yolo_rows(record))
-    places = {split: f"images/{split}" for split in SPLITS if split in splits}
-    content = {**places, "names": dict(names)}  # no `path`: other tools would look for it from where they run
-    _write(folder / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_data_yaml(folder, names, {split: f"images/{split}" for split in SPLITS if split in splits})
+
+
+def write_data_yaml(folder: Path, names: dict[int, str], places: Mapping[str, str], remark: str = "") -> None:
+    """`data.yaml` with the place of every split, as seen from `folder`; `remark`: its first line.
+
+    No `path` is written: other tools would look for it from where they run.
+    """
+    text = yaml.safe_dump({**places, "names": dict(names)}, sort_keys=False, allow_unicode=True)
+    _write(folder / "data.yaml", f"# {remark}\n{text}" if remark else text)
 
 
 def yolo_rows(record: Record) -> str:
@@ -55,12 +64,15 @@ def write_predictions(
     """What was found in one image as a label file in `folder`/labels, and `classes.txt`: Label Studio's layout.
 
     `image`: the image's path below its own folder, which the label file takes over; `size`: its (height, width).
-    Scores are left out, so that the files are labels like any other.
+    Scores are left out, so that the files are labels like any other, and so are boxes of which nothing lies in the
+    image, which no label file may hold.
     """
     label = (folder / "labels" / image).with_suffix(".txt")
     label.parent.mkdir(parents=True, exist_ok=True)
-    marks = (frozenset(),) * len(found)
-    _write(label, yolo_rows(Record(image.as_posix(), image, size, Target(found.boxes, found.labels), marks)))
+    target = Target(found.boxes, found.labels)
+    target = target.keep((target.boxes[:, 2:] - target.boxes[:, :2] >= SMALLEST * np.array(size[::-1])).all(1))
+    marks = (frozenset(),) * len(target)
+    _write(label, yolo_rows(Record(image.as_posix(), image, size, target, marks)))
     _write(folder / "classes.txt", "".join(f"{name}\n" for name in names.values()))
 
 

@@ -20,7 +20,7 @@ from yolo_ft.data.health import IGNORED, Issue
 from yolo_ft.data.images import SUFFIXES
 
 UNREAD_SUFFIXES = frozenset(".avif .gif .heic .heif .jp2 .jxl .svg".split())  # never passed over silently
-ELSEWHERE = "if the images lie elsewhere, pass images=FOLDER (--images FOLDER)"
+ELSEWHERE = "if the images lie elsewhere, pass images=FOLDER, or join both: yolo-ft data convert --images FOLDER"
 CVAT_FOLDER = "data/"  # what the lists in CVAT's exports put before every path, though no such folder is exported
 UNTELLING = ("data", "obj", "classes")  # names of files that say nothing about the data set
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks.duplicates import near_duplicates
 from yolo_ft.data.checks.groups import name_group
@@ -71,18 +72,17 @@ def _values(
         if len(values) != len(dataset):
             raise UserError(f"{len(values)} {kind}s for {len(dataset)} images: give one per image.")
         return values
+    columns = _read_table(table) if table is not None else {}
     if what in known:
         values, mend = known[what](), "give a pattern or a table instead"
+    elif what in columns:
+        values = _looked_up(dataset, columns[what])
+        mend = f"fill the column '{what}' of {table} for every image"
     else:
-        columns = _read_table(table) if table is not None else {}
-        if what in columns:
-            values = _looked_up(dataset, columns[what])
-            mend = f"fill the column '{what}' of {table} for every image"
-        else:
-            values = _matched(dataset, what)
-            mend = "correct the expression; '|$' at its end makes every other image a group of its own"
-            if columns:
-                mend += f" (the columns of {table} are {', '.join(columns)})"
+        values = _matched(dataset, what)
+        mend = "correct the expression; '|$' at its end makes every other image a group of its own"
+        if columns:
+            mend += f" (the columns of {table} are {', '.join(columns)})"
     missing = [key for key, value in zip(dataset.keys, values, strict=True) if value in (None, "")]
     if missing:
         raise UserError(
@@ -128,7 +128,7 @@ def _looked_up(dataset: Dataset, column: dict[str, str]) -> list[str | None]:
 
 def _exif_times(dataset: Dataset) -> list[float | None]:
     paths = [dataset.path(i) for i in range(len(dataset))]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         return list(pool.map(_exif_time, paths))
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.folders import free_place
+from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.labels import label_path, parse_labels
 from yolo_ft.data.formats.records import SPLITS
+from yolo_ft.data.formats.writers import write_data_yaml
+from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import DROPPED, HealthReport
 from yolo_ft.data.splits.metadata import group_labels, image_times
 from yolo_ft.data.splits.partition import class_counts, consecutive, partition
@@ -79,19 +80,18 @@ class Split:
         """
         out = free_place(out)
         _check_labels(self.dataset)
-        return self._write(out)
+        with new_folder(out) as folder:
+            self._write(folder, out)
+        return out / "data.yaml"
 
-    def _write(self, out: Path) -> Path:
-        lists = {split: [_line(self.dataset.path(int(i)), out) for i in part] for split, part in self.indices.items()}
-        out.mkdir(parents=True, exist_ok=True)
-        for split, lines in lists.items():
-            (out / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-        content = {split: f"{split}.txt" for split in lists}
-        content |= {"nc": self.dataset.num_classes, "names": dict(self.dataset.names)}
-        text = f"# {self.dataset.name}, {self.how}\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        file = out / "data.yaml"  # last: without it the folder is no data set
-        file.write_text(text, encoding="utf-8", newline="\n")
-        return file
+    def _write(self, folder: Path, out: Path) -> None:
+        """The files into `folder`, with paths as seen from `out`, where the folder will be."""
+        folder.mkdir(exist_ok=True)
+        for split, part in self.indices.items():
+            text = "".join(f"{_line(self.dataset.path(int(i)), out)}\n" for i in part)
+            (folder / f"{split}.txt").write_text(text, encoding="utf-8", newline="\n")
+        remark = " ".join(f"{self.dataset.name}, {self.how}".splitlines())
+        write_data_yaml(folder, self.dataset.names, {split: f"{split}.txt" for split in self.indices}, remark)
 
 
 def split(
@@ -136,7 +136,7 @@ def folds(
     periods, and fold i trains on the periods 0..i and validates on the next one, so the first is never validated.
     """
     if k < 2:
-        raise UserError(f"{k} folds are too few: take 2 at least, usually 5.")
+        raise UserError(f"folds is {k}, which is too few: take 2 at least, usually 5.")
     if not 0 <= test < 1:
         raise UserError(f"test {test:g} must be a share between 0 and 1.")
     pool = _pool(data, test, groups, times, table)
@@ -156,7 +156,10 @@ def write_folds(splits: Sequence[Split], out: str | Path) -> list[Path]:
     out = free_place(out)
     for dataset in {id(fold.dataset): fold.dataset for fold in splits}.values():
         _check_labels(dataset)
-    return [fold._write(out / f"fold{i}") for i, fold in enumerate(splits)]
+    with new_folder(out) as folder:
+        for i, fold in enumerate(splits):
+            fold._write(folder / f"fold{i}", out / f"fold{i}")
+    return [out / f"fold{i}" / "data.yaml" for i in range(len(splits))]
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,8 @@ class _Pool:
             units = np.unique(np.array(self.groups)[self.free], return_inverse=True)[1]
         count, what = (len(self.free), "image") if units is None else (int(units.max()) + 1, "group")
         if count < len(shares):
-            raise UserError(f"{count} {what}{'s' * (count > 1)} cannot fill {len(shares)} parts: take fewer parts.")
+            have = f"{count} {what}{'s' * (count > 1)}"
+            raise UserError(f"{have} cannot fill {len(shares)} parts: each needs one {what} at least.")
         if self.when is not None:
             return consecutive(self.when[self.free], shares, units)
         counts = class_counts(self.dataset)[self.free]
@@ -208,7 +212,7 @@ def _pool(
             seen.setdefault(splits[name].path(i) or (name, i), (splits[name], i))
     dataset = _joined(splits, list(seen.values()))
     if not len(dataset):
-        raise UserError(f"{dataset.name} has no image to split.")
+        raise UserError(f"{dataset.name} has no image to split: {ELSEWHERE}.")
     from_test = np.array([keep and part is splits["test"] for part, _ in seen.values()])
     if from_test.all():
         raise UserError(f"Every image of {dataset.name} is in its test split: give a test share to share all out anew.")
@@ -240,8 +244,7 @@ def _joined(splits: dict[str, Dataset], rows: list[tuple[Dataset, int]]) -> Data
 
 
 def _counted(dataset: Dataset, split: str, issues: list) -> HealthReport:
-    counts = [len(dataset.target(i)) for i in range(len(dataset))]
-    return HealthReport(dataset.name, split, len(counts), sum(counts), counts.count(0), issues)
+    return HealthReport.of(dataset.name, split, [len(dataset.target(i)) for i in range(len(dataset))], issues)
 
 
 def _check_labels(dataset: Dataset) -> None:

@@ -6,20 +6,19 @@ them. The limits below are conventions, as is the mean that they are applied to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from yolo_ft.data.statistics.distributions import COLOURS, LAYOUT, LOOK, distances, noise_floor, profile
+from yolo_ft.data.augmentation.diversity import Diversity
+from yolo_ft.data.statistics.distributions import LAYOUT, LOOK, distances, noise_floor, profile
 from yolo_ft.data.statistics.source import Source, packaged_source
 from yolo_ft.data.statistics.stats import ALL, Statistics
 
 NEAR, FAR = 0.3, 0.6  # of a gap in 0..1
-ALIKE = 0.5  # a set whose images differ among themselves less than half as much as the source's is uniform
 MANY_SMALL = 0.5  # share of the objects
-SAMPLE = 20  # images in each of the two parts whose distance measures how much the images of a set differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +29,7 @@ class DomainGap:
     stay below), beyond_noise, and the medians `yours` and `source`.
     `look` and `layout`: the mean distance (0..1) of what the pixels say and of what the boxes say, where distances
     within the noise count as 0; NaN when there are too few images to know the noise.
-    `diversity`: how much the images differ in colour among themselves, as a multiple of the source's: the median
-    distances between two random parts of 20 images each, one divided by the other (NaN below 40 images).
+    `diversity`: how many clearly different images the data set is worth; the source plays no part.
     `suggestions`: setting, hypothesis, because, and what tests it.
     """
 
@@ -40,12 +38,12 @@ class DomainGap:
     distances: pd.DataFrame
     look: float
     layout: float
-    diversity: float
+    diversity: Diversity
     suggestions: pd.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain lists and dicts, for JSON."""
-        numbers = {"look": self.look, "layout": self.layout, "diversity": self.diversity}
+        numbers = {"look": self.look, "layout": self.layout, "diversity": asdict(self.diversity)}
         tables = {"distances": self.distances.to_dict("index"), "suggestions": self.suggestions.to_dict("records")}
         return {"name": self.name, "source": self.source, **numbers, **tables}
 
@@ -83,11 +81,8 @@ def compare_with_source(statistics: Statistics, source: Statistics | None = None
     table.insert(1, "noise", noise.reindex(table.index).astype(float))
     table.insert(2, "beyond_noise", table["distance"] > table["noise"])
     look, layout = gap(table.loc[list(LOOK)]), gap(table.loc[list(LAYOUT)])
-    theirs = _differences(origin.floor)
-    diversity = _differences(floor) / theirs if theirs else float("nan")
-    small = statistics.splits.loc[ALL, "small_at_imgsz"]
-    ideas = suggestions(look, diversity, small)
-    return DomainGap(statistics.name, origin.profile.name, table, look, layout, diversity, ideas)
+    ideas = suggestions(look, statistics.diversity, statistics.splits.loc[ALL, "small_at_imgsz"])
+    return DomainGap(statistics.name, origin.profile.name, table, look, layout, statistics.diversity, ideas)
 
 
 def gap(table: pd.DataFrame) -> float:
@@ -96,24 +91,19 @@ def gap(table: pd.DataFrame) -> float:
     return float(known["distance"].where(known["beyond_noise"], 0.0).mean())
 
 
-def suggestions(look: float, diversity: float, small: float) -> pd.DataFrame:
+def suggestions(look: float, diversity: Diversity, small: float) -> pd.DataFrame:
     """What the gap suggests, as hypotheses: freeze depth and rate by `look`, augmentation by `diversity`, and the image
-    size by `small`, the share of small objects at imgsz. What is not known (NaN) suggests nothing.
+    size by `small`, the share of small objects at imgsz. What is not known (NaN, below two images) suggests nothing.
 
     One row per setting: setting, hypothesis, because, tested_by.
     """
     rows: list[tuple[str, str, str, str]] = []
     if np.isfinite(look):
         rows += _by_look(look)
-    if np.isfinite(diversity):
-        alike = diversity < ALIKE
+    if diversity.compared > 1:
+        because = f"the {diversity.compared} images compared are worth {diversity.effective:.1f} different ones"
         rows.append(
-            (
-                "augmentation",
-                "stronger than the default helps" if alike else "the default is enough, or a lighter one",
-                f"the images differ in colour {diversity:.2f} times as much among themselves as the source's",
-                "claim A1, lesson 09",
-            )
+            ("augmentation", f'hyp="{diversity.preset}" is the preset to try first', because, "claim A1, lesson 09")
         )
     if small > MANY_SMALL:
         because = f"{100 * small:.0f} % of the objects are smaller than 32 x 32 pixels at imgsz"
@@ -139,9 +129,3 @@ def _by_look(look: float) -> list[tuple[str, str, str, str]]:
         freeze = "freeze=3 or nothing: only the earliest features fit (others: train the first block above all)"
         rate = "the default rate: there is less to preserve"
     return [("freeze", freeze, because, "claim T5, lesson 12"), ("lr0", rate, because, "claim L1, lesson 07")]
-
-
-def _differences(floor: pd.DataFrame) -> float:
-    """How far two random parts of SAMPLE images of one set lie apart in colour; NaN where nobody measured it."""
-    found = floor[(floor["distribution"] == COLOURS) & (floor["images"] == SAMPLE)]["median"]
-    return float(found.iloc[0]) if len(found) else float("nan")

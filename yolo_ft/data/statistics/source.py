@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from yolo_ft.data.statistics.distributions import Profile, noise_floor, profile
+from yolo_ft.data.statistics.distributions import Profile, profile
 from yolo_ft.data.statistics.stats import ALL, Statistics
 
 PAPER = "Lin et al. 2014, arXiv:1405.0312, section 5"
@@ -34,30 +34,25 @@ FILE = Path(__file__).with_suffix(".json")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a comparison needs to know about a source: its `profile`, its noise `floor` and its row of `splits`."""
+    """What a comparison needs to know about a source: its `profile` and its row of `splits`."""
 
     profile: Profile
-    floor: pd.DataFrame
     summary: dict[str, float]
 
     @classmethod
     def of(cls, statistics: Statistics) -> Source:
         """Any data set as the source, for example the one that a checkpoint of your own was trained on."""
-        return cls(profile(statistics), noise_floor(statistics), statistics.splits.loc[ALL].to_dict())
+        return cls(profile(statistics), statistics.splits.loc[ALL].to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""
-        return {
-            "profile": self.profile.to_dict(),
-            "summary": self.summary,
-            "floor": self.floor.to_dict("records"),
-        }
+        return {"profile": self.profile.to_dict(), "summary": self.summary}
 
 
 def packaged_source() -> Source:
     """The photographs of COCO val2017 that the packaged checkpoint was trained on, their long side 416 pixels."""
     content = json.loads(FILE.read_text(encoding="utf-8"))
-    return Source(Profile(**content["profile"]), pd.DataFrame(content["floor"]), content["summary"])
+    return Source(Profile(**content["profile"]), content["summary"])
 
 
 def beside_coco(statistics: Statistics) -> pd.DataFrame:
@@ -68,10 +63,10 @@ def beside_coco(statistics: Statistics) -> pd.DataFrame:
     """
     source, own = packaged_source().summary, statistics.splits.loc[ALL]
     alone = (statistics.images["classes"] == 1).mean()
+    counted = {"classes with boxes": statistics.objects["label"].nunique(), "images with one class": alone}
     rows = {}
     for quantity, (value, cited, column) in PUBLISHED.items():
-        mine = {"classes with boxes": len(statistics.names), "images with one class": alone}.get(quantity)
-        mine = own[column] if column else mine
+        mine = own[column] if column else counted[quantity]
         theirs = source.get(f"{column}_at_imgsz", source.get(column))
         rows[quantity] = {"yours": mine, "source": theirs, "coco": value, "cited": cited}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")

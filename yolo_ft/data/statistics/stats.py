@@ -16,8 +16,10 @@ from PIL import Image
 from yolo_ft.core.boxes import xyxy_to_cxcywh
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.augmentation.diversity import MEANS, Diversity, effective_number, mean_colours, sample
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.images import ImageError, read_image
+from yolo_ft.data.progress import progress
 
 SMALL, LARGE = 32**2, 96**2  # pixels: COCO's limits (cocodataset.org/#detection-eval)
 SIZES = ("small", "medium", "large")
@@ -40,6 +42,7 @@ class Statistics:
     pixels of the original, area_at_imgsz in pixels after the letterbox to `imgsz`, size (square root of the area as a
     share of the image's long side: what a letterbox keeps) and aspect (width / height).
     `colours`: (images, 64) shares of the pixels with each of 4 x 4 x 4 colours.
+    `thumbnails`: (images, 192) uint8, the mean colours of 8 x 8 parts of each image, zeros where it cannot be decoded.
     An image that two splits list counts in each.
     """
 
@@ -49,6 +52,7 @@ class Statistics:
     images: pd.DataFrame
     objects: pd.DataFrame
     colours: np.ndarray
+    thumbnails: np.ndarray
 
     def select(self, split: str) -> Statistics:
         """The statistics of one split alone. Raises UserError when there is none of that name."""
@@ -60,7 +64,8 @@ class Statistics:
         objects = self.objects.assign(image=place[self.objects["image"]])
         objects = objects[objects["image"] >= 0].reset_index(drop=True)
         images = self.images.iloc[rows].reset_index(drop=True)
-        return replace(self, images=images, objects=objects, colours=self.colours[rows])
+        looks = {"colours": self.colours[rows], "thumbnails": self.thumbnails[rows]}
+        return replace(self, images=images, objects=objects, **looks)
 
     def _per_split(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
         """{split, and "all": (its images, its objects)}."""
@@ -143,6 +148,13 @@ class Statistics:
             rows[split] = means
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("split")
 
+    @cached_property
+    def diversity(self) -> Diversity:
+        """How many clearly different images the set is worth, as `yolo_ft.data.augmentation.diversity` measures it."""
+        decoded = self.thumbnails[self.images["brightness"].notna()]
+        picked = sample(len(decoded))
+        return Diversity(len(self.images), len(picked), effective_number(decoded[picked] / 255))
+
     def to_dict(self) -> dict[str, Any]:
         """Every table as plain lists and dicts, for JSON; values that do not exist are NaN."""
         classes = {split: self.classes.loc[split].to_dict("index") for split in self.splits.index}
@@ -172,30 +184,35 @@ class Statistics:
         )
 
 
-def statistics(data: str | Path | Dataset, imgsz: int = 640) -> Statistics:
+def statistics(
+    data: str | Path | Dataset, imgsz: int = 640, images: str | Path | None = None, origin: int = 1
+) -> Statistics:
     """Measure every split of a data set, each image read once; sizes are also given for training at `imgsz`.
 
-    `data`: a data.yaml, the folder that holds it, "cells", or a `Dataset`. Boxes are those that training would see.
+    `data`, `images`, `origin`: as for `load_dataset`. Boxes are those that training would see.
     An image that cannot be decoded keeps its boxes and gets no colour, with a warning. Lesson 06.
     """
     if imgsz < 1:
         raise UserError(f"imgsz is {imgsz}: give the side of the training images in pixels, for example 640.")
-    splits = load_splits(data)
-    images, objects, colours, first = [], [], [], 0
+    splits = load_splits(data, images, origin)
+    tables, objects, shown, first = [], [], [], 0
     for split, dataset in splits.items():
         with ThreadPoolExecutor(reading_threads()) as pool:
-            looks = list(pool.map(partial(_look, dataset), range(len(dataset))))
-        images.append(_images(dataset, split, np.array([look[0] for look in looks]).reshape(-1, len(COLOUR))))
+            looks = pool.map(partial(_look, dataset), range(len(dataset)))
+            looks = list(progress(looks, len(dataset), f"measuring {split}"))
+        tables.append(_images(dataset, split, np.array([look[0] for look in looks]).reshape(-1, len(COLOUR))))
         objects.append(_objects(dataset, imgsz, first))
-        colours += [look[1] for look in looks]
+        shown += looks
         first += len(dataset)
-    whole = pd.concat(images, ignore_index=True)
+    whole = pd.concat(tables, ignore_index=True)
     if unread := int(whole["brightness"].isna().sum()):
         key = whole["key"][whole["brightness"].isna()].iloc[0]
         warnings.warn(f"{unread} images cannot be decoded and have no colour here, first {key}.", stacklevel=2)
     dataset = next(iter(splits.values()))
     found = pd.concat(objects, ignore_index=True)
-    return Statistics(dataset.name, dataset.names, imgsz, whole, found, np.reshape(colours, (-1, LEVELS**3)))
+    colours = np.array([look[1] for look in shown]).reshape(-1, LEVELS**3)
+    thumbnails = np.array([look[2] for look in shown], np.uint8).reshape(-1, MEANS)
+    return Statistics(dataset.name, dataset.names, imgsz, whole, found, colours, thumbnails)
 
 
 def size_shares(objects: pd.DataFrame) -> dict[str, float]:
@@ -244,14 +261,15 @@ def _objects(dataset: Dataset, imgsz: int, first: int) -> pd.DataFrame:
     return pd.DataFrame({**columns, "size": np.sqrt(area) / side, "aspect": width / np.maximum(height, 1e-6)})
 
 
-def _look(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """(9,) the columns COLOUR and (64,) the histogram of colours of one image."""
+def _look(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(9,) the columns COLOUR, (64,) the histogram of colours and (192,) the thumbnail of one image."""
     path = dataset.path(index)
     try:
         pixels = dataset.image(index) if path is None else read_image(path, at_least=SIDE)
     except ImageError:
-        return np.full(len(COLOUR), np.nan), np.zeros(LEVELS**3)
+        return np.full(len(COLOUR), np.nan), np.zeros(LEVELS**3), np.zeros(MEANS, np.uint8)
     image = Image.fromarray(pixels)
+    parts = mean_colours(image)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     planes = (image, image.convert("L"), image.convert("HSV").getchannel("S"))
     counts = np.concatenate([plane.histogram() for plane in planes]).reshape(5, 256)  # red, green, blue, luma, S
@@ -260,4 +278,4 @@ def _look(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray]:
     spreads = np.sqrt(np.maximum(counts @ values**2 / (image.width * image.height) - means**2, 0))
     red, green, blue = (np.asarray(image).reshape(-1, 3) // (256 // LEVELS)).T
     bins = np.bincount((red * LEVELS + green) * LEVELS + blue, minlength=LEVELS**3)  # at most 63: fits 8 bits
-    return np.array([*means[:3], *spreads[:3], means[3], means[4], spreads[3]]) / 255, bins / bins.sum()
+    return np.array([*means[:3], *spreads[:3], means[3], means[4], spreads[3]]) / 255, bins / bins.sum(), parts
