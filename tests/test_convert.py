@@ -18,8 +18,8 @@ from picture_sets import fingerprint, in_memory, photograph, write_set
 from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
+from yolo_ft.data.conversion.convert import convert
 from yolo_ft.data.dataset import load_dataset, load_splits
-from yolo_ft.data.formats.convert import convert
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED
 
 FORMATS = ("yolo", "voc", "coco")

@@ -32,13 +32,13 @@ ROOMS = [
     ["__main__"],
 ]
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-DATA_ROOMS = [  # inside yolo_ft.data; what makes a data set of another one stands above `dataset`, beside the formats
+DATA_ROOMS = [  # inside yolo_ft.data
     ["health", "images", "folders", "files", "progress", "drawn"],
     ["catalog"],
     ["formats"],
     ["dataset"],
-    ["checks", "augmentation", "formats.whole_set"],
-    ["splits", "statistics", "formats.convert", "formats.tiling"],
+    ["checks", "augmentation", "conversion"],
+    ["splits", "statistics"],
     ["loader"],
 ]
 DATA_LEVELS = {room: level for level, rooms in enumerate(DATA_ROOMS) for room in rooms}
@@ -93,9 +93,8 @@ def test_imports_point_down(module):
 
 
 def data_room(module: str) -> str:
-    """The name of a module of `yolo_ft.data` in `DATA_ROOMS`: its own, or that of its folder."""
-    name = module.removeprefix("yolo_ft.data.")
-    return name if name in DATA_LEVELS else name.split(".")[0]
+    """The room of a module of `yolo_ft.data`: its folder, or the module itself."""
+    return module.split(".")[2]
 
 
 @pytest.mark.parametrize("module", sorted(name for name in GRAPH if name.startswith("yolo_ft.data.")))

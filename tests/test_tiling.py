@@ -14,8 +14,8 @@ from PIL import Image
 from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
+from yolo_ft.data.conversion.tiling import tile
 from yolo_ft.data.dataset import load_dataset, load_splits
-from yolo_ft.data.formats.tiling import tile
 
 
 def test_boxes_are_cut_by_hand(tmp_path):

@@ -13,8 +13,8 @@ def check(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
     Exit code 1 when a finding costs accuracy for certain (level error).
     """
     from yolo_ft.data.checks.check import check as check_data
+    from yolo_ft.data.conversion.whole_set import source_folders
     from yolo_ft.data.folders import free_place
-    from yolo_ft.data.formats.whole_set import source_folders
 
     if out is not None:
         free_place(out, source_folders(data))  # before the minutes that large sets take
@@ -67,10 +67,10 @@ def get(name: str, to: str | None) -> int:
 
 def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | None) -> None:
     """Print the statistics of a data set and its gap to the source; with `out`, write them and their figures there."""
+    from yolo_ft.data.conversion.whole_set import source_folders
     from yolo_ft.data.dataset import load_splits
     from yolo_ft.data.files import write_json_atomic
     from yolo_ft.data.folders import free_place, new_folder
-    from yolo_ft.data.formats.whole_set import source_folders
     from yolo_ft.data.statistics.domain_gap import compare_with_source
     from yolo_ft.data.statistics.source import beside_coco
     from yolo_ft.data.statistics.stats import statistics
@@ -100,22 +100,22 @@ def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
 
 def convert(data: str, to: str, out: str, images: str | None, origin: int) -> None:
     """Write a data set in another format into a new folder, and print what the format cannot hold."""
-    from yolo_ft.data.formats.convert import convert as convert_data
+    from yolo_ft.data.conversion.convert import convert as convert_data
 
     print(convert_data(data, out, to, images, origin))
 
 
 def tile(data: str, out: str, size: int, overlap: float, min_visible: float, images: str | None, origin: int) -> None:
     """Cut the images of a data set into tiles with their boxes, as a YOLO folder, and print what became of them."""
-    from yolo_ft.data.formats.tiling import tile as tile_data
+    from yolo_ft.data.conversion.tiling import tile as tile_data
 
     print(tile_data(data, out, size, overlap, min_visible, images, origin))
 
 
 def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -> None:
     """Write new splits as lists of images and print how alike they are; `settings` are those of `split` and `folds`."""
+    from yolo_ft.data.conversion.whole_set import source_folders
     from yolo_ft.data.folders import free_place
-    from yolo_ft.data.formats.whole_set import source_folders
     from yolo_ft.data.splits import split as splitting
     from yolo_ft.data.splits.metadata import group_labels
     from yolo_ft.data.splits.report import split_report

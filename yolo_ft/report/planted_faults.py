@@ -9,8 +9,8 @@ import yaml
 from PIL import Image
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.conversion.convert import convert
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.formats.convert import convert
 
 HELD_OUT = 4  # every fourth image validates
 FEWEST = 8  # images with objects: every fault gets an image of its own

@@ -107,7 +107,7 @@ def suggestions(look: float, diversity: Diversity, small: float) -> pd.DataFrame
         )
     if small > MANY_SMALL:
         because = f"{100 * small:.0f} % of the objects are smaller than 32 x 32 pixels at imgsz"
-        rows.append(("imgsz", "a larger one, or tiles, helps", because, "lesson 06"))
+        rows.append(("imgsz", "a larger one, or tiles, helps", because, "two runs of your own"))
     return pd.DataFrame(rows, columns=["setting", "hypothesis", "because", "tested_by"])
 
 

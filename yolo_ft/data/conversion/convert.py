@@ -13,10 +13,10 @@ from PIL import Image
 
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.conversion.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
-from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import FORMATS, Format
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.progress import progress

@@ -14,11 +14,11 @@ from PIL import Image
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
+from yolo_ft.data.conversion.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import Record
 from yolo_ft.data.formats.tiles import Tile, tile_grid
-from yolo_ft.data.formats.whole_set import file_names, left_out, read_records, source_folders
 from yolo_ft.data.formats.writers import write_yolo
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.images import read_image

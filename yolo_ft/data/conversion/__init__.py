@@ -1,0 +1,1 @@
+"""One data set made into another: in another format, or in tiles."""
