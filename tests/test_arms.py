@@ -13,7 +13,7 @@ from yolo_ft.finetune.comparison import T_QUANTILES, arm_label, paired_interval
     [
         ({}, "freeze none, packaged weights"),
         ({"freeze": "10", "weights": "yolov5n.pt"}, "freeze 10, yolov5n.pt"),
-        ({"freeze": "10", "weights": "/home/x/my weights.pt"}, "freeze 10, my weights.pt"),
+        ({"freeze": "10", "weights": "/shelf/x/my weights.pt"}, "freeze 10, my weights.pt"),
         ({"freeze": "10", "weights": "C:\\x\\a.pt"}, "freeze 10, a.pt"),
         ({"freeze": "none", "weights": "yolov5n.yaml"}, "freeze none, random yolov5n"),
         ({"freeze": "5:backbone,20:none", "weights": ""}, "freeze 5:backbone,20:none, packaged weights"),

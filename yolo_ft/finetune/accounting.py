@@ -184,6 +184,7 @@ class _Ledger:
         self.step_flops += flops * (1 + conv.weight.requires_grad + inputs[0].requires_grad)
 
     def footprint(self) -> Footprint:
+        """What was counted, one entry per layer."""
         kept = [0] * len(self.flops)
         for key, size in self.storages.items():
             kept[self.maker[key]] += size

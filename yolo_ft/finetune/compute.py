@@ -167,6 +167,7 @@ def _seconds(repeats: int = 4) -> dict[str, float]:
     fastest = {"fp32": float("inf"), "bf16": float("inf")}
 
     def measure(precision: str) -> float:
+        """Seconds of one forward and backward pass."""
         start = time.perf_counter()
         with Compute("cpu", precision, True, 1).autocast():
             raw = model(images)

@@ -47,6 +47,7 @@ def detect(
     compute.place(model).eval()
 
     def detections(batch: Batch) -> list[Detections]:
+        """The detections of one batch, boxes in pixels of the original images."""
         with torch.inference_mode(), compute.autocast():
             raw = model(compute.images(batch.images))
         with torch.inference_mode():

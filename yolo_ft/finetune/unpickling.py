@@ -227,6 +227,7 @@ class Reader(pickle.Unpickler):
         self.records: dict[str, type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> object:
+        """What a name in the pickle becomes: a known rebuilder, or a plain record; nothing is imported."""
         path = _path(module, name)
         refuse_unknown([path])
         if path in REBUILT:
@@ -234,6 +235,7 @@ class Reader(pickle.Unpickler):
         return self.records.setdefault(path, type("Record", (Record,), {"path": path, "__slots__": ()}))
 
     def persistent_load(self, pid: object) -> _Storage:
+        """The storage that a tensor in the pickle points to."""
         if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage"):
             raise pickle.UnpicklingError("a persistent id that is no tensor storage")
         _, kind, key, _, numel = pid

@@ -30,6 +30,8 @@ def own_kernel() -> type:
         raise UserError('Running lessons needs the notebook tools: pip install "yolo_ft[notebooks]".') from None
 
     class OwnKernel(AsyncKernelManager):
+        """A kernel manager whose kernel is this Python, whatever kernels are installed."""
+
         @property
         def kernel_spec(self) -> KernelSpec:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]

@@ -123,6 +123,7 @@ class _StrictHeader(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        """The header in one block; tarfile.ReadError where it is damaged or absurdly long."""
         if len(buf) == BLOCK and not any(buf):
             return super().frombuf(buf, encoding, errors)  # the mark of the end
         try:

@@ -188,10 +188,12 @@ class _Pool:
         return partition(counts if stratify else counts[:, :0], shares, seed, units)
 
     def split(self, masks: dict[str, np.ndarray], how: str) -> Split:
+        """The split with these images in each part, and the kept test images."""
         indices = {split: self.free[mask] for split, mask in masks.items()}
         return Split(self.dataset, indices | ({"test": self.kept} if len(self.kept) else {}), self.groups, how)
 
     def how(self, stratify: bool, seed: int) -> str:
+        """How the split was made, in words."""
         made = "in order of time" if self.when is not None else f"{'stratified' if stratify else 'random'}, seed {seed}"
         return made + self.known
 
