@@ -22,14 +22,15 @@ def test_photographs_are_listed_once_each():
     assert listed["split"].value_counts().to_dict() == {"train": 2446, "val": 611}
 
 
-def test_every_stage_is_a_command_that_begins_where_the_one_before_ended():
+@pytest.mark.parametrize("model", pretrain.STAGES)
+def test_every_stage_is_a_command_that_begins_where_the_one_before_ended(model):
     parser = cli.build_parser()
     weights = []
-    for stage in range(len(pretrain.STAGES)):
-        options = vars(parser.parse_args(pretrain.command(stage, "yolov5n", "d.yaml", "p")[1:]))
-        assert (options["data"], options["project"], options["name"]) == ("d.yaml", "p", f"yolov5n-stage{stage + 1}")
+    for stage in range(len(pretrain.STAGES[model])):
+        options = vars(parser.parse_args(pretrain.command(stage, model, "d.yaml", "p")[1:]))
+        assert (options["data"], options["project"], options["name"]) == ("d.yaml", "p", f"{model}-stage{stage + 1}")
         weights.append(options["weights"])
-    assert weights == ["yolov5n.yaml", "p/yolov5n-stage1/weights/last.pt", "p/yolov5n-stage2/weights/last.pt"]
+    assert weights == [f"{model}.yaml", *(f"p/{model}-stage{n}/weights/last.pt" for n in range(1, len(weights)))]
 
 
 def test_only_the_listed_photographs_are_chosen_wherever_they_lie(tmp_path, monkeypatch):
@@ -50,8 +51,8 @@ def test_the_whole_chain_ends_in_a_checkpoint_and_a_card(tmp_path, monkeypatch):
     listed = tmp_path / "photographs.csv"
     listed.write_text("split,id\ntrain,0\ntrain,1\nval,2\n", encoding="utf-8")
     monkeypatch.setattr(pretrain, "PHOTOGRAPHS", listed)
-    short = [replace(stage, imgsz=64, epochs=1, close_mosaic=0) for stage in pretrain.STAGES[:2]]
-    monkeypatch.setattr(pretrain, "STAGES", short)
+    short = [replace(stage, imgsz=64, epochs=1, close_mosaic=0) for stage in pretrain.STAGES["yolov5n"][:2]]
+    monkeypatch.setitem(pretrain.STAGES, "yolov5n", short)
     chosen = pretrain.choose(file, tmp_path / "chosen")
     runs = pretrain.train("yolov5n", chosen, tmp_path / "runs")
     assert [run.config["weights"] for run in runs] == ["yolov5n.yaml", str(runs[0].weights("last"))]
