@@ -36,12 +36,9 @@ def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
     assert all({file.name for file in run.iterdir()} == TEXT for run in runs)
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 2_000_000
     enough = 3 if folder.name.startswith("views") else SEEDS_FOR_A_CLAIM  # from three seeds the lesson claims nothing
-    # at equal time two families differ in epochs, so each is compared by itself
-    families = {f"{run.name.split('-')[0]}-*" for run in runs} if folder.name.startswith("families") else {"*"}
-    for pattern in families:
-        comparison = compare(folder / pattern)
-        assert comparison.notes == () and not recwarn.list
-        assert (comparison.arms["seeds"] >= enough).all()
+    comparison = compare(folder)
+    assert comparison.notes == () and not recwarn.list
+    assert (comparison.arms["seeds"] >= enough).all()
     assert {"command", "weights", "weights_sha256"} <= set(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
 
 
@@ -119,17 +116,14 @@ def test_a_study_names_the_command_that_repeats_it():
     assert told == f"{plain['command'].replace('bccd', 'mask')} --arms freeze10 views8 --seeds 0 2"
 
 
-def test_a_family_may_have_epochs_of_its_own_and_its_weights_are_recorded(tmp_path, monkeypatch):
+def test_the_weights_of_another_family_are_recorded_too(tmp_path, monkeypatch):
     monkeypatch.setitem(api.PACKAGED, "packaged-yolo26n", tmp_path / "yolo26n.pt")
-    given = ["--data", "x/bccd", "--arms", "yolov5n-none", "yolo26n-freeze11", "--epochs", "9", "--epochs-yolo26", "6"]
-    options = freeze_study.parse(given)
+    options = freeze_study.parse(["--data", "x/bccd", "--arms", "none", "yolo26n-freeze11", "--epochs", "9"])
     with pytest.raises(UserError, match="not part of this copy"):
         freeze_study.origin(options)
     api.YOLO("yolo26n.yaml").save(tmp_path / "yolo26n.pt")
     about = freeze_study.origin(options)
-    assert about["command"].endswith("bccd --arms yolov5n-none yolo26n-freeze11 --epochs 9 --epochs-yolo26 6")
+    assert about["command"].endswith("bccd --arms none yolo26n-freeze11 --epochs 9")
     assert about["weights_sha256"] != about["weights_yolo26n_sha256"]
-    assert [freeze_study.epochs_of(arm, options) for arm in ("none", "yolov5n-none", "yolo26n-freeze11")] == [9, 9, 6]
-    assert freeze_study.epochs_of("yolo26n-none", freeze_study.parse([])) == 25
     wanted = freeze_study.command("yolo26n-musgd", 0, "bccd", 6)[-8:]
     assert wanted == "--weights packaged-yolo26n --set optimizer=MuSGD --set lr0=0.01 --set weight_decay=0.0005".split()

@@ -4,9 +4,9 @@
     python tests/benchmarks/freeze_study.py --table                  # the table of what is recorded, as Markdown
     python tests/benchmarks/freeze_study.py --data path/to/bccd --arms freeze10 views1 views2 views4 views8 \
         --seeds 0 1 2 --work runs/views_bccd --out yolo_ft/report/recorded/views_bccd
-    python tests/benchmarks/freeze_study.py --data path/to/bccd --epochs-yolo26 N \
-        --arms yolov5n-none yolov5n-freeze10 yolov5n-freeze24 yolo26n-none yolo26n-freeze11 yolo26n-freeze23 \
-        --work runs/families_bccd --out yolo_ft/report/recorded/families_bccd
+    python tests/benchmarks/freeze_study.py --data path/to/bccd --epochs N \
+        --arms yolo26n-none yolo26n-freeze11 yolo26n-freeze23 yolo26n-auto yolo26n-musgd \
+        --work runs/yolo26_bccd --out yolo_ft/report/recorded/yolo26_bccd
 
 Finished runs are skipped and interrupted ones resumed. `--data cells` needs no images.
 """
@@ -49,10 +49,7 @@ ARMS = {
     "official-none": ["--weights", "yolov5n.pt"],
     "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10", "--views", "0"],
     "official-freeze24": ["--weights", "yolov5n.pt", "--freeze", "24", "--views", "0"],
-    # both families: nothing, the backbone, all but the head
-    "yolov5n-none": ["--weights", "packaged"],
-    "yolov5n-freeze10": ["--weights", "packaged", "--freeze", "10", "--views", "0"],
-    "yolov5n-freeze24": ["--weights", "packaged", "--freeze", "24", "--views", "0"],
+    # as none, freeze10 and freeze24: nothing, the backbone, all but the head
     "yolo26n-none": [*YOLO26],
     "yolo26n-freeze11": [*YOLO26, "--freeze", "11", "--views", "0"],
     "yolo26n-freeze23": [*YOLO26, "--freeze", "23", "--views", "0"],
@@ -61,7 +58,7 @@ ARMS = {
     "yolo26n-musgd": [*YOLO26, "--set", "optimizer=MuSGD", "--set", "lr0=0.01", "--set", "weight_decay=0.0005"],
 }
 # options that a repeat needs to know where they are others
-USUAL = {"arms": list(ARMS)[:5], "seeds": [0, 1, 2, 3, 4], "epochs": 25, "epochs_yolo26": None}
+USUAL = {"arms": list(ARMS)[:5], "seeds": [0, 1, 2, 3, 4], "epochs": 25}
 COMMON = {"imgsz": 320, "batch": 16, "val_every": 5}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -71,7 +68,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder with a data.yaml, or cells")
     parser.add_argument("--epochs", type=int, default=USUAL["epochs"])
-    parser.add_argument("--epochs-yolo26", type=int, metavar="N", help="of arms that begin so, for equal time")
     parser.add_argument("--seeds", type=int, nargs="+", default=USUAL["seeds"])
     parser.add_argument(
         "--arms", nargs="+", choices=list(ARMS), default=USUAL["arms"], metavar="ARM", help=str(list(ARMS))
@@ -95,11 +91,6 @@ def link_data(data: str, work: Path) -> str:
         link.unlink()
     link.symlink_to(source, target_is_directory=True)
     return source.name
-
-
-def epochs_of(arm: str, options: argparse.Namespace) -> int:
-    """A network that needs more time for an epoch may be given fewer, so that families compare at equal time."""
-    return (arm.startswith("yolo26n") and options.epochs_yolo26) or options.epochs
 
 
 def command(arm: str, seed: int, data: str, epochs: int) -> list[str]:
@@ -151,7 +142,7 @@ def make(options: argparse.Namespace) -> bool:
     for seed in options.seeds:
         for arm in options.arms:
             name = f"{arm}-seed{seed}"
-            step = next_step(work / "runs" / name, arm, seed, data, epochs_of(arm, options))
+            step = next_step(work / "runs" / name, arm, seed, data, options.epochs)
             if step is not None:
                 waiting.append((step, name))
     print(f"{len(waiting)} of {len(options.seeds) * len(options.arms)} runs to train in {work}", flush=True)
