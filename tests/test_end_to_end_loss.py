@@ -8,7 +8,7 @@ from helpers import filled, image, load_fixture, uniform
 
 from yolo_ft.core.boxes import paired_ciou
 from yolo_ft.core.config import TrainConfig
-from yolo_ft.finetune.alignment import align
+from yolo_ft.finetune.alignment import align, candidates
 from yolo_ft.finetune.end_to_end_loss import CLAIMS, EndToEndLoss, many_share
 from yolo_ft.models import build_model
 from yolo_ft.models.yolo26 import anchor_points, decode_corners
@@ -41,7 +41,8 @@ def test_assignment_loss_and_gradients_of_a_head(name, head):
     expected, once = FACTS["cases"][name][head], head == "one2one"
     boxes, scores = head_inputs(7003 if once else 7001)
     maps, rows = maps_of(boxes, scores), targets(name)
-    vector = EndToEndLoss(TrainConfig(), 0.8).head(maps, rows, once)
+    loss = EndToEndLoss(TrainConfig(), 0.8)
+    vector = loss.head(maps, rows, loss.pairs(maps, rows), once)
     assert (2 * vector).tolist() == pytest.approx(expected["vector"], rel=1e-5)
     assert vector.tolist() == pytest.approx([expected["items"][f"{k}_loss"] for k in ("box", "cls", "l1")], rel=1e-5)
 
@@ -52,7 +53,7 @@ def test_assignment_loss_and_gradients_of_a_head(name, head):
     corners, logits = decode_corners(maps)
     points, strides = anchor_points(maps)
     claims = CLAIMS["once" if once else "many"]
-    found = align(logits.sigmoid(), corners, points * strides, rows, SIZE, claims, once)
+    found = align(logits.sigmoid(), corners, candidates(points * strides, rows, SIZE), rows, SIZE, claims, once)
     order = found.places.argsort()
     first = [int((rows[:, 0] < i).sum()) for i in range(2)]  # the fixture counts objects within their image
     ours = [
@@ -103,7 +104,7 @@ def one_cell_answers(objects, probabilities=None, boxes=None, claims=10, once=Fa
     probabilities = torch.full((32, 2), 0.5) if probabilities is None else probabilities
     size = torch.tensor([64.0, 32.0])
     rows = torch.tensor([[0, c, x / 64, y / 32, w / 64, h / 32] for c, x, y, w, h in objects]).reshape(-1, 6)
-    return align(probabilities[None], boxes[None], points, rows, size, claims, once)
+    return align(probabilities[None], boxes[None], candidates(points, rows, size), rows, size, claims, once)
 
 
 def test_nothing_to_find():
@@ -193,7 +194,7 @@ def test_crowded_images_are_matched_as_by_loops(seed, once):
     probabilities = torch.rand(2, len(points), 3, generator=generator)
     reach = strides * (0.5 + 2 * torch.rand(2, len(points), 4, generator=generator))
     boxes = torch.cat([points - reach[..., :2], points + reach[..., 2:]], 2)
-    found = align(probabilities, boxes, points, rows, size, 5, once)
+    found = align(probabilities, boxes, candidates(points, rows, size), rows, size, 5, once)
     expected = by_loops(probabilities, boxes, points, rows, size, 5, once)
     pairs = zip(found.places.tolist(), found.objects.tolist(), strict=True)
     ours = {pair: score for pair, score in zip(pairs, found.scores.tolist(), strict=True) if score > 1e-12}
@@ -209,7 +210,8 @@ def test_terms_by_hand_on_an_oblong_image():
     maps[0][0, :4, 1, 2] = 0.75
     maps[0][0, 4, 1, 2] = 0.0  # a probability of one half
     rows = torch.tensor([[0, 0, 20 / 64, 12 / 32, 8 / 64, 8 / 32]])
-    box, cls, l1 = EndToEndLoss(TrainConfig(box=1.0, cls=1.0), 0.5).head(maps, rows, once=True).tolist()
+    loss = EndToEndLoss(TrainConfig(box=1.0, cls=1.0), 0.5)
+    box, cls, l1 = loss.head(maps, rows, loss.pairs(maps, rows), once=True).tolist()
     overlap = 8**2 / 12**2  # same centre and shape, so that CIoU is IoU
     assert box == pytest.approx((1 - overlap) * overlap, rel=1e-4)  # weighted by what the place should score
     assert l1 == pytest.approx(0.2 * overlap * (2 / 64 + 2 / 32 + 2 / 64 + 2 / 32) / 4, rel=1e-4)

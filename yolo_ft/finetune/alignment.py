@@ -30,11 +30,25 @@ class Answers:
     scores: torch.Tensor
 
 
+def candidates(points: torch.Tensor, targets: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """The pairs (2, p) of an object (row of `targets`) and a place whose centre lies in its box. Lesson 13.
+
+    `points` (N, 2): the cell centres in pixels; `targets` (t, 6) rows [image, class, cx, cy, w, h] normalised by
+    `size` = (width, height) in pixels. A side counts as `SMALL` at least.
+    """
+    truth = targets[:, 2:] * size.repeat(2)  # (t, 4) cxcywh in pixels
+    inside = [  # axis by axis, (t, N) each: (t, N, 2) would be slow to reduce
+        truth[:, 2 + axis, None].clamp(min=SMALL) / 2 - (points[:, axis] - truth[:, axis, None]).abs() > MARGIN
+        for axis in (0, 1)
+    ]
+    return (inside[0] & inside[1]).nonzero().T
+
+
 @torch.no_grad()
 def align(
     probabilities: torch.Tensor,
     boxes: torch.Tensor,
-    points: torch.Tensor,
+    pairs: torch.Tensor,
     targets: torch.Tensor,
     size: torch.Tensor,
     claims: int,
@@ -42,27 +56,26 @@ def align(
 ) -> Answers:
     """Match objects with places. Lesson 13 follows one object through it.
 
-    `probabilities` (b, N, nc) and `boxes` (b, N, 4) xyxy in pixels are predicted; `points` (N, 2) are the cell centres
-    in pixels; `targets` (t, 6) rows [image, class, cx, cy, w, h] normalised by `size` = (width, height) in pixels.
+    `probabilities` (b, N, nc) and `boxes` (b, N, 4) xyxy in pixels are predicted; `pairs`, `targets` and `size`: see
+    `candidates`.
 
-    A place may answer for an object whose box its centre lies in. Alignment = probability of the right class ^ 0.5 *
-    CIoU ^ 6. Each object claims its `claims` best aligned places; a place that several claim goes to the object that
-    it overlaps most, whoever claimed it. With `once` every object keeps its best place alone.
+    Alignment = probability of the right class ^ 0.5 * CIoU ^ 6. Each object claims its `claims` best aligned places; a
+    place that several claim goes to the object that it overlaps most, whoever claimed it. With `once` every object
+    keeps its best place alone.
     """
     b, n, _ = probabilities.shape
     images, labels = targets[:, 0].long(), targets[:, 1].long()
     truth = targets[:, 2:] * size.repeat(2)  # (t, 4) cxcywh in pixels
-    inside = _inside(points, truth)  # (t, N)
-    objects, place = inside.nonzero(as_tuple=True)  # (p,) each: the pairs
+    objects, place = pairs
     where = images[objects] * n + place
     overlap = corner_ciou(boxes.reshape(-1, 4)[where], truth[objects]).clamp(min=0)
     score = probabilities.reshape(b * n, -1)[where, labels[objects]]
     alignment = score**SCORE_POWER * overlap**OVERLAP_POWER
 
-    table = alignment.new_zeros(inside.shape)
+    table = alignment.new_zeros(len(targets), n)
     table[objects, place] = alignment
     best = table.topk(min(claims, n), 1).indices
-    kept = torch.zeros_like(inside).scatter_(1, best, True)[objects, place]  # (p,) the claimed pairs
+    kept = torch.zeros_like(table, dtype=torch.bool).scatter_(1, best, True)[objects, place]  # (p,) claimed pairs
 
     counts = overlap.new_zeros(b * n).index_add_(0, where, kept.to(overlap))
     contested = counts[where] > 1
@@ -80,13 +93,6 @@ def corner_ciou(corners: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """CIoU of boxes (n, 4) xyxy with targets (n, 4) cxcywh, row by row -> (n,)."""
     sizes = corners.new_tensor([0, 0, 0, EPSILON])  # a height of 0 has no aspect ratio
     return paired_ciou(xyxy_to_cxcywh(corners) + sizes, target)
-
-
-def _inside(points: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """(t, N): which points lie inside which boxes (cxcywh), whose sides count as `SMALL` at least."""
-    half = truth[:, None, 2:].clamp(min=SMALL) / 2
-    distance = half - (points - truth[:, None, :2]).abs()  # (t, N, 2): to the nearer side along each axis
-    return distance.amin(2) > MARGIN
 
 
 def _best(values: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:

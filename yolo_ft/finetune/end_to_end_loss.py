@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from yolo_ft.core.config import TrainConfig
-from yolo_ft.finetune.alignment import align, corner_ciou
+from yolo_ft.finetune.alignment import align, candidates, corner_ciou
 from yolo_ft.models.detector import Detector
-from yolo_ft.models.yolo26 import anchor_points, corners, flatten_maps
+from yolo_ft.models.yolo26 import STRIDES, anchor_points, corners, flatten_maps
 
 L1_SHARE = 0.2  # the distances' gain as a share of the boxes': 1.5 where that is 7.5
 CLAIMS = {"many": 10, "once": 7}  # places that an object claims in either head
@@ -48,19 +48,26 @@ class EndToEndLoss:
 
     def __call__(self, raw: list[torch.Tensor], targets: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """`raw`: six maps (b, 4 + nc, h, w); `targets`: (t, 6) rows [image, class, cx, cy, w, h] normalised."""
-        many = self.head(raw[:3], targets, once=False)
-        once = self.head(raw[3:], targets, once=True)
+        pairs = self.pairs(raw[:3], targets)
+        many = self.head(raw[:3], targets, pairs, once=False)
+        once = self.head(raw[3:], targets, pairs, once=True)
         total = (self.share * many + (1 - self.share) * once).sum() * raw[0].shape[0]
         return total, dict(zip(self.parts, once.detach(), strict=True))
 
-    def head(self, maps: list[torch.Tensor], targets: torch.Tensor, once: bool) -> torch.Tensor:
+    @staticmethod
+    def pairs(maps: list[torch.Tensor], targets: torch.Tensor) -> torch.Tensor:
+        """Which places may answer for which objects, the same in both heads: see `candidates`."""
+        points, strides = anchor_points(maps)
+        return candidates(points * strides, targets, _size(maps))
+
+    def head(self, maps: list[torch.Tensor], targets: torch.Tensor, pairs: torch.Tensor, once: bool) -> torch.Tensor:
         """The gained terms (3,) of one head: box, class, L1, each over the sum of the scores that it should give."""
         distances, logits = flatten_maps(maps)  # (b, N, 4) in cells, (b, N, nc)
         points, strides = anchor_points(maps)
-        size = distances.new_tensor([maps[0].shape[3], maps[0].shape[2]]) * strides[0]  # (2,) width, height in pixels
+        size = _size(maps)
         boxes = corners(points, distances)  # (b, N, 4) in cells
         claims = CLAIMS["once" if once else "many"]
-        found = align(logits.sigmoid(), boxes * strides, points * strides, targets, size, claims, once)
+        found = align(logits.sigmoid(), boxes * strides, pairs, targets, size, claims, once)
         total_score = found.scores.sum().clamp(min=1)
 
         wanted = torch.zeros_like(logits).flatten(0, 1)  # (b N, nc)
@@ -79,3 +86,8 @@ class EndToEndLoss:
         error = (distances.flatten(0, 1).index_select(0, found.places) - sides) * stride / size.repeat(2)
         l1 = (error.abs().mean(1) * found.scores).sum()
         return torch.stack([box, cls, l1]) / total_score * logits.new_tensor(self.gains)
+
+
+def _size(maps: list[torch.Tensor]) -> torch.Tensor:
+    """(2,) float32: width and height of the image in pixels, from the finest of the maps."""
+    return torch.tensor([maps[0].shape[3], maps[0].shape[2]], device=maps[0].device) * float(STRIDES[0])
