@@ -212,7 +212,8 @@ def anchor_points(maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Ten
 
 def flatten_maps(maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Raw maps of one head -> float32 distances (b, N, 4) in cells and class logits (b, N, nc)."""
-    rows = torch.cat([x.flatten(2) for x in maps], 2).float().transpose(1, 2)  # (b, N, 4 + nc)
+    # in this order nothing moves where the channels are last in memory
+    rows = torch.cat([x.permute(0, 2, 3, 1).flatten(1, 2) for x in maps], 1).float()  # (b, N, 4 + nc)
     return rows[..., :4], rows[..., 4:]
 
 
