@@ -135,6 +135,13 @@ class Dataset:
         picked = [[items[int(i)] for i in indices] for items in (self.keys, self._images, self._sizes, self._targets)]
         return Dataset(self.name, self.split, self.names, *picked, self.health, self.cache)
 
+    def class_counts(self) -> np.ndarray:
+        """How many objects of every class every image shows, (images, classes) int64."""
+        image = np.repeat(np.arange(len(self)), [len(target) for target in self._targets])
+        label = np.concatenate([np.zeros(0, np.int64), *(target.labels for target in self._targets)])
+        shape = (len(self), self.num_classes)
+        return np.bincount(image * self.num_classes + label, minlength=shape[0] * shape[1]).reshape(shape)
+
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over class names, images and boxes in order; the same wherever the folder lies."""

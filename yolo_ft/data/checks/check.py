@@ -152,7 +152,7 @@ def _group_findings(splits: Splits) -> Iterator[Finding]:
 def _class_findings(splits: Splits) -> Iterator[Finding]:
     """Classes that are absent, rare, unmeasured, unused, or named twice."""
     names = next(iter(splits.values())).names
-    counts = {split: _objects(dataset) for split, dataset in splits.items()}
+    counts = {split: dataset.class_counts().sum(0) for split, dataset in splits.items()}
     train, total = counts.get("train"), np.sum(list(counts.values()), axis=0)
     held_out = total - train if train is not None and len(counts) > 1 else None
     for index, name in names.items():
@@ -172,12 +172,6 @@ def _class_findings(splits: Splits) -> Iterator[Finding]:
         yield Finding(
             kinds.TWIN_NAMES, "all", names[first], f"classes {first} '{names[first]}' and {second} '{names[second]}'"
         )
-
-
-def _objects(dataset: Dataset) -> np.ndarray:
-    """How many objects each class has."""
-    labels = [dataset.target(i).labels for i in range(len(dataset))]
-    return np.bincount(np.concatenate([np.zeros(0, np.int64), *labels]), minlength=dataset.num_classes)
 
 
 def _twin_names(names: dict[int, str]) -> Iterator[tuple[int, int]]:
