@@ -250,6 +250,17 @@ def test_a_set_of_traps_loses_only_the_truncated_one(real_data, tmp_path):
         assert max(dataset.resized(i, 64).shape) == 64
 
 
+def test_an_empty_split_can_be_looked_at_but_not_trained_on(tmp_path):
+    file = write_set(tmp_path, {"1.png": GOOD}, "train: images/train\nval: images\nnames: [x]\n")
+    (tmp_path / "images/train").mkdir()
+    assert [len(dataset) for dataset in load_splits(file).values()] == [0, 1]
+    with pytest.raises(UserError, match="the split 'train' holds no image: check its path"):
+        load_dataset(file)
+    (tmp_path / "images/1.png").unlink()
+    with pytest.raises(UserError, match=r"no split \(train, val\) holds an image: check the paths.*images=FOLDER"):
+        load_splits(file)
+
+
 def test_every_split_in_one_call_whatever_its_state(tmp_path):
     file = write_set(tmp_path, {"1.png": "", "2.png": None})
     with warnings.catch_warnings():

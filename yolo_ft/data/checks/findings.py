@@ -56,7 +56,8 @@ LEAKED = Kind(
 )
 SAME_GROUP = Kind("group in two splits", ERROR, "frames of one video are nearly the same image", SPLIT_AGAIN)
 EMPTY_SPLIT = Kind(
-    "split without objects", ERROR, "there is nothing to learn or to measure", "label images of the split"
+    *("split without objects", ERROR, "there is nothing to learn or to measure"),
+    "put labelled images into it, or share all images out anew (yolo-ft data split)",
 )
 DROPPED_IMAGE = Kind(
     *("image dropped", ERROR, "all its objects are lost, as one bad row makes an image untrustworthy"),
@@ -86,6 +87,14 @@ TINY = Kind(
     *("tiny box", WARNING, "at the training size hardly a pixel of it is left"),
     "train at a larger --imgsz, cut the images into tiles, or drop the box",
 )
+NO_VALIDATION = Kind(  # a warning, because a set in one piece is not wrong, only not ready
+    *("no validation split", WARNING, "there is no score without one, and training does not begin"),
+    "yolo-ft data split makes one (formats other than YOLO: yolo-ft data convert first)",
+)
+NO_TEST = Kind(
+    *("test split without images", WARNING, "nothing can be measured on it; perhaps its images got lost"),
+    "put the images there, or take the entry out",
+)
 TWIN_NAMES = Kind("two names for one class", WARNING, "one thing is taught as two classes", "give both one name")
 RARE = Kind("rare class", WARNING, "too few examples to learn it or to measure it", "label more, or split by class")
 ORPHAN = Kind("label file without image", WARNING, "labelled work is not used", "restore the image or correct its name")
@@ -112,6 +121,7 @@ KINDS = (
     *(LEAKED, SAME_GROUP, EMPTY_SPLIT),  # the score itself
     *(DROPPED_IMAGE, UNLABELLED_COPY, CONTRADICTION, ABSENT_CLASS),  # whole images and classes
     *(TWICE, REMOVED_ROW, TWO_CLASSES, UNLABELLED, OVER_EDGE, TINY),  # single boxes
+    *(NO_VALIDATION, NO_TEST),  # not complete
     *(TWIN_NAMES, RARE, NO_LABELS, ORPHAN, PASSED_OVER, LOOK_ALIKE, REPEATED, COLOUR_MODES),  # suspicious
     *(HUGE, THIN, ONLY_TRAIN, UNUSED_CLASS, SIZES, AT_EDGE, BACKGROUND_IMAGES),  # worth knowing
 )

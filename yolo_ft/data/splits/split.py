@@ -207,7 +207,7 @@ def _pool(
 ) -> _Pool:
     """Everything that `data` has, each image once; a test split that is to stay claims its images first."""
     splits = load_splits(data)
-    keep = "test" in splits and not test and len(splits) > 1
+    keep = len(splits.get("test", ())) > 0 and not test and len(splits) > 1
     seen: dict[object, tuple[Dataset, int]] = {}
     for name in sorted(splits, key=lambda name: keep and name != "test"):
         for i in range(len(splits[name])):
