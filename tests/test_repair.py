@@ -52,6 +52,7 @@ def test_a_clean_set_is_copied_byte_for_byte(source, tmp_path):
     repair = fix(source, tmp_path / "copy")
     assert fingerprint(source) == before
     assert repair.changes == [] and repair.left.findings == [] and "nothing to repair" in str(repair)
+    assert "Nothing found." in (tmp_path / "copy/left_for_you.md").read_text(encoding="utf-8")
     for name in CLEAN:
         assert (tmp_path / "copy/images" / name).read_bytes() == (source / "images" / name).read_bytes()
     assert rows(tmp_path / "copy", "val/v11") == BOTH.splitlines()
