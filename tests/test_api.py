@@ -9,6 +9,7 @@ import yolo_ft
 from yolo_ft import YOLO, UserError, api, evaluate, load_dataset
 from yolo_ft.api import fit_head
 from yolo_ft.core.targets import Detections
+from yolo_ft.finetune import evaluation
 
 
 def test_public_names_are_the_promised_ones():
@@ -59,6 +60,21 @@ def test_predict_takes_one_image_or_several_and_answers_in_their_pixels():
     assert (many[0].boxes <= [120, 50, 120, 50]).all() and (many[1].boxes <= [40, 90, 40, 90]).all()
     assert all((d.boxes >= 0).all() and (np.diff(d.scores) <= 0).all() for d in many)
     assert model.predict([]) == []
+
+
+def test_predict_leaves_out_boxes_without_an_area(monkeypatch):
+    """A box in the grey border of the letterbox is cut to a line; a very narrow one is written as one, too."""
+    boxes = [[3, 5, 9, 9], [0, 4, 0, 9], [3, 50, 9, 50], [3.01, 5, 3.09, 9], [3, 5, 9, 5.2]]
+    answer = Detections(boxes, [0.9, 0.8, 0.7, 0.6, 0.5], [0, 1, 2, 3, 4])
+    monkeypatch.setattr(evaluation, "detect", lambda *args, **settings: [answer, Detections()])
+    image = np.zeros((50, 120, 3), np.uint8)
+    found, nothing = YOLO("yolov5n.yaml").predict([image, image])
+    assert found.labels.tolist() == [0, 4] and len(nothing) == 0
+    monkeypatch.undo()
+    noise = np.random.default_rng(0).integers(0, 256, (30, 200, 3), np.uint8)
+    (found,) = YOLO().predict(noise, conf=0.001)
+    printed = [[f"{value:.1f}" for value in box] for box in found.boxes]
+    assert len(printed) > 100 and not [box for box in printed if box[0] == box[2] or box[1] == box[3]]
 
 
 def test_predict_does_not_change_the_model():

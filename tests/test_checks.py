@@ -44,6 +44,44 @@ def test_an_empty_set(tmp_path):
     assert found(report)[kinds.EMPTY_SPLIT.name] == 1 and report.errors == 1
 
 
+@pytest.mark.parametrize(
+    ("empty", "kind"), [("train", kinds.EMPTY_SPLIT), ("val", kinds.EMPTY_SPLIT), ("test", kinds.NO_TEST)]
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_one_empty_split_is_one_finding_and_the_others_are_checked(tmp_path, empty, kind, as_list):
+    """Neither does a class count as absent or unmeasured for it: that would say the same again, class by class."""
+    place = f"{empty}.txt" if as_list else f"images/{empty}"
+    splits = {split: f"images/{split}" for split in ("train", "val", "test")} | {empty: place}
+    labels = {f"{split}/{split}{n}.png": BOTH for split in splits if split != empty for n in range(10)}
+    file = write_set(tmp_path, labels, json.dumps({**splits, "names": ["cat", "dog"]}))
+    (tmp_path / "images" / empty).mkdir()
+    (tmp_path / f"{empty}.txt").write_text("\n", encoding="utf-8")
+    before = fingerprint(tmp_path)
+    report = check(file)
+    assert found(report) == {kind.name: 1} and report.findings[0].split == empty
+    assert report.errors == (kind is kinds.EMPTY_SPLIT) and fingerprint(tmp_path) == before
+    assert report.counts() == {split: (0, 0) if split == empty else (10, 20) for split in splits}
+
+
+def test_a_split_whose_images_are_all_broken_is_not_called_empty(tmp_path):
+    file = write_set(tmp_path, {"train/t.png": BOTH, "val/v.png": BOTH}, TWO_SPLITS)
+    (tmp_path / "images/val/v.png").write_bytes(b"")
+    (case,) = check(file).of(kinds.EMPTY_SPLIT)
+    assert (case.split, case.reason) == ("val", "none of them can be used")
+
+
+def test_a_set_without_a_validation_split(tmp_path):
+    """One split alone, as a data set in memory or to test on only, is somebody's choice."""
+    images = {name: text for name, text in CLEAN.items() if name.startswith("train")}
+    file = write_set(tmp_path, images, "train: images/train\nnames: [cat, dog]\n")
+    report = check(file)
+    assert found(report) == {"no validation split": 1} and report.errors == 0
+    assert kinds.NO_VALIDATION.mend.startswith("yolo-ft data split")
+    assert check(report.splits["train"]).findings == []
+    file.write_text("test: images/train\nnames: [cat, dog]\n", encoding="utf-8")
+    assert check(file).findings == []
+
+
 def test_the_order_is_by_harm_and_errors_come_before_notes():
     levels = [kind.level for kind in KINDS]
     assert KINDS[0] is kinds.LEAKED and levels[-1] == kinds.NOTE

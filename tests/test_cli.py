@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from yolo_ft import cli
+from yolo_ft.api import PACKAGED
 from yolo_ft.cli import build_parser, main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Detections
@@ -194,6 +195,17 @@ def test_inspect(calls, capsys):
     assert "Conv" in out and out.endswith("\nfrozen: a lot\n")
     assert main("inspect --parameters".split()) == 0
     assert "model.0.conv.weight" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["inspect", "train", "val", "predict", "data check"])
+def test_every_command_names_the_same_weights(command, capsys):
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    told = " ".join(capsys.readouterr().out.split()).replace("- ", "-")
+    assert "a checkpoint, packaged-yolo26n, or official weights such as yolo26n.pt" in told
+    assert ("yolov5n.yaml: random weights" in told) == (command in ("inspect", "train"))
+    assert ("default: the packaged YOLOv5n" in told) == (command != "data check")
+    assert set(PACKAGED) == {"packaged", "packaged-yolo26n"}, "the names that the help tells"
 
 
 @pytest.mark.filterwarnings("always")

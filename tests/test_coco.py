@@ -24,7 +24,7 @@ def one_file(folder, boxes, names=None, images=(IMAGE,), /, **more):
 
 def test_a_file_without_images_is_an_error_with_the_mend(tmp_path):
     file = write(tmp_path / "instances_train.json", coco_text([], [], {1: "x"}))
-    with pytest.raises(UserError, match="no image of 'train' has a labelled object.*pass images=FOLDER"):
+    with pytest.raises(UserError, match="the split 'train' holds no image.*pass images=FOLDER"):
         load_dataset(file)
 
 

@@ -34,6 +34,18 @@ def test_images_may_lie_elsewhere(images_elsewhere, action, tmp_path, capsys):
     assert (train["images"], train["objects"]) == (3, 6)
 
 
+@pytest.mark.filterwarnings("always")
+def test_statistics_go_on_without_an_empty_split(tmp_path, capsys):
+    file = write_set(tmp_path / "set", {"val/a.png": ROWS}, "train: images/t\nval: images/val\nnames: [cat, dog]\n")
+    (tmp_path / "set/images/t").mkdir()
+    assert main(["data", "stats", str(file)]) == 0
+    told = capsys.readouterr()
+    assert [line for line in told.err.splitlines() if "train" in line] == [
+        "warning: Empty and left out, as no image of theirs can be used: train."
+    ]
+    assert "\nval      1" in told.out
+
+
 def test_the_first_pixel_of_voc_files_may_be_0(images_elsewhere, tmp_path, capsys):
     labels, images = map(str, images_elsewhere)
     voc = tmp_path / "voc"

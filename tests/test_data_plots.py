@@ -92,6 +92,12 @@ def test_an_unknown_split():
         data_plots.contact_sheet(coloured(2), split="test")
 
 
+def test_the_sheet_is_of_the_first_split_that_has_an_image(tmp_path):
+    file = write_set(tmp_path, {"a.png": ""}, "train: nothing\nval: images\nnames: [x]\n")
+    (tmp_path / "nothing").mkdir()
+    assert "val: 1 of 1 images" in data_plots.contact_sheet(file).get_suptitle()
+
+
 def test_cooccurrence_is_read_by_rows():
     labels = ([0, 0, 1], [1], [1, 2])
     targets = [Target(np.tile([0, 0, 5, 5], (len(each), 1)), np.array(each)) for each in labels]

@@ -209,6 +209,13 @@ def test_health_summary_in_words():
     assert IGNORED not in str(report)
 
 
+def test_class_counts_are_those_of_the_targets():
+    assert in_memory([], []).class_counts().shape == (0, 6)
+    targets = [Target(np.zeros((len(labels), 4)), labels) for labels in ([2, 0, 2], [], [1])]
+    counts = in_memory([np.zeros((4, 6, 3), np.uint8)] * 3, targets, classes=4).class_counts()
+    assert counts.tolist() == [[1, 0, 2, 0], [0, 0, 0, 0], [0, 1, 0, 0]] and counts.dtype == np.int64
+
+
 def test_cells_needs_no_file():
     dataset = load_dataset("cells", "test")
     assert len(dataset) == 60 and dataset.names == {0: "RBC", 1: "WBC", 2: "Platelets"}
@@ -222,9 +229,8 @@ def test_bccd_counts(real_data):
     for split, images in {"train": 205, "val": 87, "test": 72}.items():
         dataset = load_dataset(real_data / "bccd", split)
         assert len(dataset) == images and dataset.name == "bccd"
-        for i in range(len(dataset)):
-            counts += np.bincount(dataset.target(i).labels, minlength=3)
-            assert dataset.size(i) == (480, 640)
+        assert {dataset.size(i) for i in range(len(dataset))} == {(480, 640)}
+        counts += dataset.class_counts().sum(0)
     assert list(dataset.names.values()) == ["RBC", "WBC", "Platelets"]
     # rows of the label files: 4153, 372, 361
     assert counts.tolist() == [4153, 372, 361]
@@ -242,6 +248,17 @@ def test_a_set_of_traps_loses_only_the_truncated_one(real_data, tmp_path):
     assert len(dataset) == 7
     for i in range(7):
         assert max(dataset.resized(i, 64).shape) == 64
+
+
+def test_an_empty_split_can_be_looked_at_but_not_trained_on(tmp_path):
+    file = write_set(tmp_path, {"1.png": GOOD}, "train: images/train\nval: images\nnames: [x]\n")
+    (tmp_path / "images/train").mkdir()
+    assert [len(dataset) for dataset in load_splits(file).values()] == [0, 1]
+    with pytest.raises(UserError, match="the split 'train' holds no image: check its path"):
+        load_dataset(file)
+    (tmp_path / "images/1.png").unlink()
+    with pytest.raises(UserError, match=r"no split \(train, val\) holds an image: check the paths.*images=FOLDER"):
+        load_splits(file)
 
 
 def test_every_split_in_one_call_whatever_its_state(tmp_path):

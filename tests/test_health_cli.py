@@ -6,6 +6,7 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import pytest
 from picture_sets import fingerprint, write_set
 
 from yolo_ft.cli import main
@@ -15,16 +16,16 @@ from yolo_ft.data.checks.check import check
 from yolo_ft.data.dataset import load_dataset, load_splits
 
 BOTH = "0 0.5 0.5 0.4 0.4\n1 0.3 0.6 0.2 0.4\n"
-ONE_SPLIT = "train: images\nnames: [cat, dog]\n"
-CLEAN = {f"{n}.png": BOTH for n in range(12)}
+TWO_SPLITS = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
+CLEAN = {f"{split}/{n}.png": BOTH for split in ("train", "val") for n in range(12)}
 
 
 def test_exit_code_zero_for_warnings_one_for_errors_two_for_mistakes(tmp_path, capsys):
-    write_set(tmp_path / "set", {**CLEAN, "0.png": BOTH + BOTH, "1.png": None}, ONE_SPLIT)
+    write_set(tmp_path / "set", {**CLEAN, "train/0.png": BOTH + BOTH, "train/1.png": None}, TWO_SPLITS)
     assert main(["data", "check", str(tmp_path / "set")]) == 0
     out = capsys.readouterr().out
     assert "warning: row removed    2      train" in out and "warning: no label file" in out
-    (tmp_path / "set/labels/2.txt").write_text("9 0 0 1 1\n", encoding="utf-8")
+    (tmp_path / "set/labels/train/2.txt").write_text("9 0 0 1 1\n", encoding="utf-8")
     assert main(["data", "check", str(tmp_path / "set")]) == 1
     assert "error: image dropped" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path / "nothing")]) == 2
@@ -32,7 +33,7 @@ def test_exit_code_zero_for_warnings_one_for_errors_two_for_mistakes(tmp_path, c
 
 
 def test_the_report_lands_in_the_folder_and_the_size_counts(tmp_path, capsys):
-    write_set(tmp_path / "set", {**CLEAN, "0.png": BOTH + "0 0.2 0.2 0.03 0.2\n"}, ONE_SPLIT)  # 3 pixels of 100
+    write_set(tmp_path / "set", {**CLEAN, "train/0.png": BOTH + "0 0.2 0.2 0.03 0.2\n"}, TWO_SPLITS)  # 3 pixels of 100
     command = ["data", "check", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
     assert main([*command, "--imgsz", "64"]) == 0
     assert str(tmp_path / "out" / "tiny_box.png") in capsys.readouterr().out
@@ -46,19 +47,43 @@ def test_a_model_adds_the_objects_that_it_sees(tmp_path, capsys, monkeypatch):
     answer = [Detections([[70, 2, 95, 20]], [0.8], [1])]
     model = SimpleNamespace(names={0: "cat", 1: "dog"}, predict=lambda image, conf, imgsz: answer)
     monkeypatch.setattr("yolo_ft.api.YOLO", lambda weights: model)
-    write_set(tmp_path / "set", CLEAN, ONE_SPLIT)
+    write_set(tmp_path / "set", CLEAN, TWO_SPLITS)
     assert main(["data", "check", str(tmp_path / "set"), "--weights", "best.pt"]) == 0
     out = capsys.readouterr().out
-    assert "warning: object without a label  12" in out and "the model sees dog (score 0.80)" in out
+    assert "warning: object without a label  24" in out and "the model sees dog (score 0.80)" in out
 
 
 def test_fix_from_the_shell(tmp_path, capsys):
-    write_set(tmp_path / "set", {**CLEAN, "0.png": BOTH + BOTH}, ONE_SPLIT)
+    write_set(tmp_path / "set", {**CLEAN, "train/0.png": BOTH + BOTH}, TWO_SPLITS)
     before = fingerprint(tmp_path / "set")
     assert main(["data", "fix", str(tmp_path / "set"), "--out", str(tmp_path / "copy")]) == 0
     assert "2 x row removed; every change is in changes.csv" in capsys.readouterr().out
     assert main(["data", "fix", str(tmp_path / "set"), "--out", str(tmp_path / "copy")]) == 2
     assert fingerprint(tmp_path / "set") == before and check(tmp_path / "copy").findings == []
+
+
+def test_a_set_in_one_piece_and_an_empty_split_are_told_and_the_rest_is_checked(tmp_path, capsys):
+    """As exports leave it: `test:` names a folder that is empty. It costs nothing, so the exit code stays 0."""
+    yaml_text = TWO_SPLITS.replace("names", "test: images/test\nnames")
+    write_set(tmp_path / "set", {**CLEAN, "train/0.png": BOTH + BOTH}, yaml_text)
+    (tmp_path / "set/images/test").mkdir()
+    assert main(["data", "check", str(tmp_path / "set")]) == 0
+    out = capsys.readouterr().out
+    assert "warning: row removed                2      train" in out
+    assert "warning: test split without images  1      test" in out and "test 0 images" in out
+    write_set(tmp_path / "set", {}, "train: images/train\nnames: [cat, dog]\n")
+    assert main(["data", "check", str(tmp_path / "set")]) == 0
+    assert "no validation split: yolo-ft data split makes one" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("action", ["check", "stats", "fix"])
+def test_a_set_without_any_image_is_a_mistake(tmp_path, capsys, action):
+    for split in ("train", "val"):
+        (tmp_path / "set/images" / split).mkdir(parents=True)
+    write_set(tmp_path / "set", {}, TWO_SPLITS)
+    assert main(["data", action, str(tmp_path / "set"), "--out", str(tmp_path / "out")]) == 2
+    assert "no split (train, val) holds an image: check the paths" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_drawn_set_is_in_order():

@@ -10,7 +10,7 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.loader import EvalLoader
-from yolo_ft.data.splits.partition import class_counts, consecutive, partition, stratified_order
+from yolo_ft.data.splits.partition import consecutive, partition, stratified_order
 from yolo_ft.finetune.metrics import Metrics, evaluate_detections
 
 SHARES = ([0.8, 0.2], [0.9, 0.1], [0.7, 0.2, 0.1], [0.25] * 4)
@@ -33,19 +33,9 @@ def deviations(counts: np.ndarray, part: np.ndarray, shares: list[float]) -> np.
 
 def test_a_set_without_images_or_classes():
     nothing = in_memory([], [])
-    assert class_counts(nothing).shape == (0, 6)
     assert stratified_order(nothing).tolist() == []
     background = partition(np.zeros((10, 3), np.int64), [0.8, 0.2])
     assert np.bincount(background).tolist() == [8, 2]
-
-
-def test_counts_are_those_of_the_targets():
-    assert class_counts(coloured(4)).tolist() == [
-        [1, 0, 0, 1, 0, 0],
-        [0, 1, 0, 0, 1, 0],
-        [0, 0, 1, 0, 0, 1],
-        [1, 0, 0, 1, 0, 0],
-    ]
 
 
 @pytest.mark.parametrize("shares", SHARES)
@@ -146,12 +136,12 @@ def test_first_images_of_the_order_look_like_the_whole():
     dataset = coloured(96)  # six pairs of classes, each in every sixth image
     order = stratified_order(dataset)
     assert sorted(order.tolist()) == list(range(96))
-    counts = class_counts(dataset)
+    counts = dataset.class_counts()
     for first in (12, 24, 48, 60):
         share = counts[order[:first]].sum(0) / first
         assert np.abs(share - 1 / 3).max() <= 0.06 and np.abs(counts[:first].sum(0) / first - 1 / 3).max() <= 0.06
     sorted_set = dataset.subset(np.argsort(np.arange(96) % 6, kind="stable"))  # class by class, as folders often are
-    counts = class_counts(sorted_set)
+    counts = sorted_set.class_counts()
     ours = counts[stratified_order(sorted_set)[:16]].sum(0) / 16
     assert np.abs(ours - 1 / 3).max() < 0.15 < np.abs(counts[:16].sum(0) / 16 - 1 / 3).max()
 
@@ -178,7 +168,7 @@ def test_an_evaluation_does_not_depend_on_the_order():
 
 def test_shares_of_every_class_vary_less_than_by_chance_on_photographs(real_data):
     """D3: the variance over 20 splits of every class's share of the validation boxes, stratified and random."""
-    counts = np.concatenate([class_counts(part) for part in load_splits(real_data / "mask").values()])
+    counts = np.concatenate([part.class_counts() for part in load_splits(real_data / "mask").values()])
     variance = {}
     for name, shown in (("stratified", counts), ("random", counts[:, :0])):
         parts = [partition(shown, [0.8, 0.2], seed) for seed in range(20)]

@@ -52,6 +52,7 @@ def test_a_clean_set_is_copied_byte_for_byte(source, tmp_path):
     repair = fix(source, tmp_path / "copy")
     assert fingerprint(source) == before
     assert repair.changes == [] and repair.left.findings == [] and "nothing to repair" in str(repair)
+    assert "Nothing found." in (tmp_path / "copy/left_for_you.md").read_text(encoding="utf-8")
     for name in CLEAN:
         assert (tmp_path / "copy/images" / name).read_bytes() == (source / "images" / name).read_bytes()
     assert rows(tmp_path / "copy", "val/v11") == BOTH.splitlines()
@@ -149,6 +150,27 @@ def test_missing_and_empty_label_files_stay_what_they_are(source, tmp_path):
     relabel(source, "train/t1", "")
     fix(source, tmp_path / "copy")
     assert not (tmp_path / "copy/labels/train/t0.txt").exists() and rows(tmp_path / "copy", "train/t1") == []
+
+
+def test_label_files_without_an_image_are_told_and_not_copied(source, tmp_path):
+    for name in "abcde":
+        (source / f"labels/train/lost_{name}.txt").write_text(BOTH, encoding="utf-8")
+    before = fingerprint(source)
+    repair = fix(source, tmp_path / "copy")
+    lost = [f"labels/train/lost_{name}.txt" for name in "abcde"]
+    assert log(tmp_path / "copy") == [("label file left out", file, "", "train") for file in lost]
+    (line,) = (line for line in str(repair).splitlines() if "lost_" in line)
+    assert line.startswith(f"5 x label file without image, not copied ({', '.join(lost[:3])} and 2 more)")
+    assert line in (tmp_path / "copy/left_for_you.md").read_text(encoding="utf-8").splitlines()
+    assert not list((tmp_path / "copy/labels").rglob("lost*")) and fingerprint(source) == before
+
+
+def test_a_split_without_images_is_left_out(source, tmp_path):
+    (source / "images/test").mkdir()
+    (source / "data.yaml").write_text(TWO_SPLITS.replace("names", "test: images/test\nnames"), encoding="utf-8")
+    repair = fix(source, tmp_path / "copy")
+    assert log(tmp_path / "copy") == [("split left out", "data.yaml", "", "test")]
+    assert list(load_splits(tmp_path / "copy")) == ["train", "val"] and repair.left.findings == []
 
 
 def test_folders_stay_and_images_that_share_a_label_file_are_parted(source, tmp_path):

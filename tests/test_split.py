@@ -44,6 +44,13 @@ def test_nothing_one_image_and_only_background():
     assert len(two.train) == len(two.val) == 1
 
 
+def test_an_empty_test_split_is_no_test_split(tmp_path):
+    file = write_set(tmp_path, {f"{n}.png": CAT for n in range(10)}, "train: images\ntest: test\nnames: [x]\n")
+    (tmp_path / "test").mkdir()
+    made = split(file)
+    assert [len(part) for part in made.indices.values()] == [8, 2] and made.how == "stratified, seed 0"
+
+
 @pytest.mark.parametrize(("count", "held"), [(10, 2), (999, 200), (1000, 100)])
 def test_default_shares_change_at_a_thousand_images(count, held):
     image = np.zeros((10, 10, 3), np.uint8)

@@ -33,6 +33,15 @@ def test_the_empty_set():
     assert json.dumps(found.to_dict()) and "images" in str(found)
 
 
+def test_an_empty_split_is_told_in_one_line_and_left_out(tmp_path):
+    file = write_set(tmp_path, {"val/a.png": "0 0.5 0.5 0.2 0.2\n"}, "train: images/t\nval: images/val\nnames: [x]\n")
+    (tmp_path / "images/t").mkdir()
+    with pytest.warns(UserWarning, match="^Empty and left out, .*: train.$"):
+        found = statistics(file)
+    assert found.splits.index.tolist() == ["val", "all"] and found.splits["objects"].tolist() == [1, 1]
+    assert found.name == tmp_path.name and found.names == {0: "x"}
+
+
 def test_one_image_without_an_object():
     found = statistics(in_memory([np.zeros((20, 30, 3), np.uint8)], [Target()]))
     row = found.splits.loc["all"]

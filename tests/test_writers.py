@@ -74,7 +74,7 @@ def test_coco_by_hand(tmp_path):
 
 
 def test_predictions_are_labels_in_label_studios_layout(tmp_path):
-    found = Detections([[10, 20, 30.5, 60], [10, 0, 40, 0]], [0.3, 0.2], [1, 1])  # the second was cut to a line
+    found = Detections([[10, 20, 30.5, 60]], [0.3], [1])
     write_predictions(tmp_path / "run", record(tmp_path).image.relative_to(tmp_path), (80, 200), found, NAMES)
     assert (tmp_path / "run" / "labels" / "a.txt").read_text(encoding="utf-8").startswith("1 0.101250")
     assert (tmp_path / "run" / "classes.txt").read_bytes() == "cat\nÄ & B\n".encode()

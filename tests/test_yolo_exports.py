@@ -107,7 +107,7 @@ def test_label_studio_yolo_without_images(tmp_path, left):
     draw(tmp_path / "pictures" / "never labelled.png")
     if left != "nothing":
         (folder / "images").mkdir()
-    with pytest.raises(UserError, match="train: images' (does not exist|holds no image).*pass images=FOLDER"):
+    with pytest.raises(UserError, match="('train: images' does not exist|'train' holds no image).*pass images=FOLDER"):
         load_dataset(folder)
     dataset = load_dataset(folder, images=tmp_path / "pictures")
     assert dataset.keys == ["3f2a1b0c-a b.png"] and boxes_of(dataset) == BOX

@@ -14,13 +14,17 @@ from yolo_ft import __version__, commands, data_cli
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.heap import share_heap
 
+# what --weights takes: something trained, or where that makes sense an architecture
+DEFAULT = "(default: the packaged YOLOv5n)"
+TRAINED = f"{data_cli.WEIGHTS} {DEFAULT}"
+ANY = f"{data_cli.WEIGHTS}, or yolov5n.yaml: random weights {DEFAULT}"
 SUPPRESS = argparse.SUPPRESS  # a flag that was not given is absent, so that hyp files and defaults keep their say
 
 
 def _add_inspect(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("inspect", help="layers and parameters of a model, and what a freeze would do")
     parser.set_defaults(command=commands.inspect)
-    parser.add_argument("--weights", help="checkpoint, official name or architecture (default: the packaged one)")
+    parser.add_argument("--weights", help=ANY)
     parser.add_argument("--imgsz", "--img", type=int, default=640, help="image size for the counts (default: 640)")
     parser.add_argument("--parameters", action="store_true", help="one row per parameter instead of one per layer")
     parser.add_argument("--freeze", nargs="+", metavar="SPEC", help="report what freezing this would save")
@@ -35,9 +39,7 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(command=commands.train)
     what = parser.add_argument_group("what")
-    what.add_argument(
-        "--weights", help="yolo26n.pt, yolov5n.yaml (random weights) or a path (default: the packaged one)"
-    )
+    what.add_argument("--weights", help=ANY)
     what.add_argument("--data", default=SUPPRESS, help=data_cli.DATA)
     what.add_argument(
         "--freeze", nargs="+", metavar="SPEC", help="10 = layers 0-9; 0 1 2 = exactly these; backbone; patterns"
@@ -91,7 +93,7 @@ def _add_train(commands_parser: argparse._SubParsersAction) -> None:
 def _add_val(commands_parser: argparse._SubParsersAction) -> None:
     parser = commands_parser.add_parser("val", help="mAP, precision and recall of a model on a data set")
     parser.set_defaults(command=commands.val)
-    parser.add_argument("--weights", help="checkpoint or official name (default: the packaged one)")
+    parser.add_argument("--weights", help=TRAINED)
     parser.add_argument("--data", required=True, help=data_cli.DATA)
     parser.add_argument("--split", default=SUPPRESS, help="train, val or test")
     parser.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)
@@ -109,7 +111,7 @@ def _add_predict(commands_parser: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(command=commands.predict)
     parser.add_argument("source", nargs="+", help="image files, or folders of images")
-    parser.add_argument("--weights", help="checkpoint or official name (default: the packaged one)")
+    parser.add_argument("--weights", help=TRAINED)
     parser.add_argument("--conf", type=float, default=SUPPRESS, help="smallest score shown")
     parser.add_argument("--iou", type=float, default=SUPPRESS, help="overlap above which the weaker box is dropped")
     parser.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)

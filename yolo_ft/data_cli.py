@@ -11,6 +11,8 @@ DATA = (
     "a data.yaml, a COCO .json, a folder (YOLO, Pascal VOC, COCO; exports of CVAT, Label Studio, Roboflow), or a known "
     "set such as cells"
 )
+# what every command takes as its model
+WEIGHTS = "a checkpoint, packaged-yolo26n, or official weights such as yolo26n.pt"
 # what an action takes that keeps the layout of a YOLO folder
 YOLO_DATA = "a data.yaml, its folder, or a name such as coco8; other formats: yolo-ft data convert first"
 
@@ -46,7 +48,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
     _add_source(check)
     check.add_argument("--imgsz", "--img", type=int, default=640, help="training size, for tiny boxes (default: 640)")
     check.add_argument("--out", metavar="DIR", help="also write report.md, report.json and pictures to this new folder")
-    check.add_argument("--weights", help="also list what this model detects for certain where no label is")
+    check.add_argument("--weights", help=f"{WEIGHTS}: also list what it detects for certain where no label is")
 
 
 def _add_fix(actions: argparse._SubParsersAction) -> None:

@@ -84,9 +84,10 @@ def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
     print(f"{measured}\n\n{published.to_string(float_format=_short, na_rep='-')}\n\n{gap}")
     if out is None:
         return
+    shown = max(load_splits(data, images, origin).values(), key=bool)  # the first that holds an image
     figures = {
         "overview": data_plots.overview(measured),
-        "samples": data_plots.contact_sheet(next(iter(load_splits(data, images, origin).values()))),
+        "samples": data_plots.contact_sheet(shown),
         "cooccurrence": data_plots.cooccurrence_chart(measured),
         "source": data_plots.gap_chart(gap),
     }

@@ -186,9 +186,8 @@ def memory(model: Detector, train_set: Dataset, run: Run, whole: Dataset) -> dic
 
     `seen_map50_95`: mAP on the training images as they are; `loss`: of the last epoch; `rare`: that class and its AP.
     """
-    labels = np.concatenate([whole.target(i).labels for i in range(len(whole))])
-    counts = np.bincount(labels, minlength=whole.num_classes)
-    rare = whole.names[int(np.argmin(np.where(counts, counts, len(labels) + 1)))]
+    counts = whole.class_counts().sum(0)
+    rare = whole.names[int(np.argmin(np.where(counts, counts, counts.sum() + 1)))]
     found = run.summary["final"]["per_class"].get(rare, {"ap50": np.nan, "ap50_95": np.nan})
     seen = evaluate(model, train_set, imgsz=COMMON["imgsz"]).map50_95
     row = {"loss": run.history["loss"].iloc[-1], "seen_map50_95": seen, "rare": rare}

@@ -36,7 +36,7 @@ from yolo_ft.core.seeding import generator  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset, load_splits  # noqa: E402
 from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
-from yolo_ft.data.splits.partition import class_counts, partition  # noqa: E402
+from yolo_ft.data.splits.partition import partition  # noqa: E402
 from yolo_ft.data.splits.split import split  # noqa: E402
 from yolo_ft.finetune.evaluation import detect  # noqa: E402
 from yolo_ft.finetune.machine import environment, usable_cores  # noqa: E402
@@ -82,7 +82,7 @@ def intervals(options: argparse.Namespace) -> pd.DataFrame:
 def classes(options: argparse.Namespace) -> pd.DataFrame:
     """D3: how far every class's share of the boxes, and its AP50, vary over splits of one kind."""
     pool, measure = measured(options)
-    counts, rows = class_counts(pool), []
+    counts, rows = pool.class_counts(), []
     for kind, shown in (("random", counts[:, :0]), ("stratified", counts)):
         held = [np.flatnonzero(partition(shown, (0.8, 0.2), seed) == 1) for seed in range(options.repeats)]
         table = pd.DataFrame([measure(chosen) for chosen in held])

@@ -135,6 +135,13 @@ class Dataset:
         picked = [[items[int(i)] for i in indices] for items in (self.keys, self._images, self._sizes, self._targets)]
         return Dataset(self.name, self.split, self.names, *picked, self.health, self.cache)
 
+    def class_counts(self) -> np.ndarray:
+        """How many objects of every class every image shows, (images, classes) int64."""
+        image = np.repeat(np.arange(len(self)), [len(target) for target in self._targets])
+        label = np.concatenate([np.zeros(0, np.int64), *(target.labels for target in self._targets)])
+        shape = (len(self), self.num_classes)
+        return np.bincount(image * self.num_classes + label, minlength=shape[0] * shape[1]).reshape(shape)
+
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over class names, images and boxes in order; the same wherever the folder lies."""
@@ -167,6 +174,8 @@ def load_dataset(
         return _drawn(drawn, split)
     source = open_source(data, images, origin)
     dataset = _from_scan(scan(source, split))
+    if not len(dataset) and not dataset.health.issues:
+        raise UserError(f"{source.path}: the split '{split}' holds no image: check its path, or {ELSEWHERE}.")
     if not dataset.health.objects:
         elsewhere = "" if len(dataset) else f" Or {ELSEWHERE}."
         raise UserError(
@@ -182,14 +191,18 @@ def load_splits(data: str | Path | Dataset, images: str | Path | None = None, or
     """Every split that a data set has, by name, whatever its state: findings are in each `.health`, none is told.
 
     For work on data before any training (checks, statistics, splits); to train, use `load_dataset`, whose arguments
-    these are. Lesson 06.
+    these are. A split may be empty; raises `UserError` when no split names an image. Lesson 06.
     """
     if isinstance(data, Dataset):
         return {data.split: data}
     if drawn := drawn_set(data):
         return {split: _drawn(drawn, split) for split in SPLITS}
     source = open_source(data, images, origin)
-    return {split: _from_scan(scan(source, split)) for split in source.splits}
+    splits = {split: _from_scan(scan(source, split)) for split in source.splits}
+    if not any(len(dataset) or dataset.health.issues for dataset in splits.values()):
+        names = ", ".join(splits)
+        raise UserError(f"{source.path}: no split ({names}) holds an image: check the paths, or {ELSEWHERE}.")
+    return splits
 
 
 def _from_scan(found: Scan) -> Dataset:

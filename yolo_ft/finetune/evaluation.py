@@ -18,6 +18,7 @@ from yolo_ft.finetune.metrics import MAX_DETECTIONS, Metrics, evaluate_detection
 from yolo_ft.models import Detector
 
 LOW_CONFIDENCE = 0.001  # average precision wants the whole curve, down to the unlikely
+NARROWEST = 0.1  # pixels: boxes are written to tenths, and one predicted beside the image is cut to a line at its edge
 CANDIDATES = 3000  # best-scored boxes of an image that enter NMS: an untrained network has six times as many
 
 
@@ -96,10 +97,12 @@ def detect_images(
 ) -> list[Detections]:
     """Detections in uint8 (h, w, 3) RGB images, one class per box: what a person wants to look at.
 
-    `iou` is the family's own (`Detector.predict_iou`) unless given; `end_to_end` as in `detect`.
+    `iou` is the family's own (`Detector.predict_iou`) unless given; `end_to_end` as in `detect`. Boxes of which nothing
+    lies in the image are left out; `detect`, which evaluation measures, keeps all.
     """
     iou = model.predict_iou if iou is None else iou
     sizes = [image.shape[:2] for image in images]
     keys, targets = [str(i) for i in range(len(images))], [Target() for _ in images]
     dataset = Dataset("images", "predict", model.names, keys, images, sizes, targets, HealthReport())
-    return detect(model, dataset, imgsz, 16, confidence, iou, False, compute, end_to_end)
+    found = detect(model, dataset, imgsz, 16, confidence, iou, False, compute, end_to_end)
+    return [each.keep((each.boxes[:, 2:] - each.boxes[:, :2] > NARROWEST).all(1)) for each in found]

@@ -86,13 +86,13 @@ def overview(statistics: Statistics, source: Profile | None = None) -> Figure:
 def contact_sheet(
     data: str | Path | Dataset, split: str | None = None, count: int = 12, columns: int = 4, seed: int = 0
 ) -> Figure:
-    """`count` images of a split (default: the first that there is) that together look like all of it, with boxes.
+    """`count` images of a split (default: the first that has any) that together look like all of it, with boxes.
 
     The six most frequent classes of the sheet have a colour and a line style each, all others share black; below every
     image stand its classes. The same `seed` draws the same images. Raises UserError for an unknown split. Lesson 06.
     """
     splits = load_splits(data)
-    split = next(iter(splits)) if split is None else split
+    split = max(splits, key=lambda name: len(splits[name]) > 0) if split is None else split
     if split not in splits:
         raise UserError(f"There is no split '{split}': choose one of {', '.join(splits)}.")
     dataset = splits[split]

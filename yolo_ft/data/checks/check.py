@@ -19,8 +19,8 @@ from yolo_ft.data.checks.boxes import Predictor, box_findings, unlabelled_findin
 from yolo_ft.data.checks.duplicates import LOOK_ALIKE, SAME_FILE, Pair, find_pairs, picture
 from yolo_ft.data.checks.findings import CheckReport, Finding
 from yolo_ft.data.checks.groups import name_group
+from yolo_ft.data.checks.orphans import orphans
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.formats.labels import label_path
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
 from yolo_ft.data.images import read_image
 
@@ -29,7 +29,6 @@ SIZE_RATIO = 2  # between the long sides of the largest and the smallest image
 SAME_OBJECT = 0.5  # IoU at which two copies of an image agree about a box
 COLOUR = "colour"
 GREY_LEVELS = 8  # between the channels of a pixel that is still grey
-NOT_LABELS = frozenset("classes labels obj train val valid test readme readme.dataset readme.roboflow notes".split())
 
 Splits = dict[str, Dataset]
 
@@ -51,7 +50,9 @@ def check(
         raise UserError(f"imgsz is {imgsz}: give the training size in pixels, for example 640.")
     splits = load_splits(data, images, origin)
     found = [*_scan_findings(splits), *_pair_findings(splits), *_group_findings(splits), *_class_findings(splits)]
-    found += [*_orphans(splits), *_colour_modes(splits), *_mixed_sizes(splits)]
+    found += [*_split_findings(splits), *_orphans(splits), *_colour_modes(splits), *_mixed_sizes(splits)]
+    if not isinstance(data, Dataset) and "train" in splits and "val" not in splits:
+        found.append(Finding(kinds.NO_VALIDATION, "val", "split", f"there is none, only {', '.join(splits)}"))
     for split, dataset in splits.items():
         found += box_findings(split, dataset, imgsz)
         if model is not None:
@@ -67,7 +68,17 @@ def _scan_findings(splits: Splits) -> Iterator[Finding]:
             background = kinds.NO_LABELS if issue.reason.startswith("no label file") else kinds.BACKGROUND_IMAGES
             kind = background if issue.action == BACKGROUND else by_action[issue.action]
             yield Finding(kind, split, issue.file, issue.reason, issue.line)
-        if not any(len(dataset.target(i)) for i in range(len(dataset))):
+
+
+def _split_findings(splits: Splits) -> Iterator[Finding]:
+    """Splits with nothing in them."""
+    for split, dataset in splits.items():
+        if any(issue.action == DROPPED for issue in dataset.health.issues) and not len(dataset):
+            yield Finding(kinds.EMPTY_SPLIT, split, "all images", "none of them can be used")
+        elif not len(dataset):
+            kind = kinds.NO_TEST if split == "test" else kinds.EMPTY_SPLIT  # training goes on without a test
+            yield Finding(kind, split, "folder or list", "it holds no image")
+        elif not dataset.class_counts().any():
             yield Finding(kinds.EMPTY_SPLIT, split, "all images", f"none of {len(dataset)} images has an object")
 
 
@@ -152,8 +163,8 @@ def _group_findings(splits: Splits) -> Iterator[Finding]:
 def _class_findings(splits: Splits) -> Iterator[Finding]:
     """Classes that are absent, rare, unmeasured, unused, or named twice."""
     names = next(iter(splits.values())).names
-    counts = {split: _objects(dataset) for split, dataset in splits.items()}
-    train, total = counts.get("train"), np.sum(list(counts.values()), axis=0)
+    counts = {split: dataset.class_counts().sum(0) for split, dataset in splits.items() if len(dataset)}
+    train, total = counts.get("train"), sum(counts.values(), np.zeros(len(names), np.int64))
     held_out = total - train if train is not None and len(counts) > 1 else None
     for index, name in names.items():
         if not total[index]:
@@ -174,12 +185,6 @@ def _class_findings(splits: Splits) -> Iterator[Finding]:
         )
 
 
-def _objects(dataset: Dataset) -> np.ndarray:
-    """How many objects each class has."""
-    labels = [dataset.target(i).labels for i in range(len(dataset))]
-    return np.bincount(np.concatenate([np.zeros(0, np.int64), *labels]), minlength=dataset.num_classes)
-
-
 def _twin_names(names: dict[int, str]) -> Iterator[tuple[int, int]]:
     """Pairs of classes whose names differ in case, spaces, hyphens or a plural only."""
     seen: dict[str, int] = {}
@@ -195,22 +200,10 @@ def _twin_names(names: dict[int, str]) -> Iterator[tuple[int, int]]:
 
 
 def _orphans(splits: Splits) -> Iterator[Finding]:
-    """Label files that no image beside them, or in the matching folder of images, goes with."""
-    folders: dict[Path, set[Path]] = {}
-    of_split: dict[Path, str] = {}
-    for split, dataset in splits.items():
-        for image in filter(None, map(dataset.path, range(len(dataset)))):
-            folder = label_path(image).parent
-            folders.setdefault(folder, set()).add(image.parent)
-            of_split.setdefault(folder, split)
-    for folder, image_folders in folders.items():
-        if not folder.is_dir():
-            continue
-        known = {file.stem for place in image_folders for file in place.iterdir() if file.suffix.lower() != ".txt"}
-        for file in sorted(folder.glob("*.txt")):
-            if file.stem not in known and file.stem.lower() not in NOT_LABELS:
-                name = f"{folder.name}/{file.name}"
-                yield Finding(kinds.ORPHAN, of_split[folder], name, "there is no image of this name")
+    """Label files without an image."""
+    images = {split: filter(None, map(dataset.path, range(len(dataset)))) for split, dataset in splits.items()}
+    for split, file in orphans(images):
+        yield Finding(kinds.ORPHAN, split, f"{file.parent.name}/{file.name}", "there is no image of this name")
 
 
 def _colour_modes(splits: Splits) -> Iterator[Finding]:

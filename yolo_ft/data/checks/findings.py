@@ -56,10 +56,11 @@ LEAKED = Kind(
 )
 SAME_GROUP = Kind("group in two splits", ERROR, "frames of one video are nearly the same image", SPLIT_AGAIN)
 EMPTY_SPLIT = Kind(
-    "split without objects", ERROR, "there is nothing to learn or to measure", "label images of the split"
+    *("split without objects", ERROR, "there is nothing to learn or to measure"),
+    "put labelled images into it, or share all images out anew (yolo-ft data split)",
 )
 DROPPED_IMAGE = Kind(
-    *("image dropped", ERROR, "all its objects are lost, as one bad row makes an image untrustworthy"),
+    *("image dropped", ERROR, "it is not used and its objects are lost; one bad row is enough"),
     "mend the file or the row; yolo-ft data fix mends what needs no guess",
 )
 UNLABELLED_COPY = Kind(
@@ -86,10 +87,24 @@ TINY = Kind(
     *("tiny box", WARNING, "at the training size hardly a pixel of it is left"),
     "train at a larger --imgsz, cut the images into tiles, or drop the box",
 )
-TWIN_NAMES = Kind("two names for one class", WARNING, "one thing is taught as two classes", "give both one name")
+NO_VALIDATION = Kind(  # a warning, because a set in one piece is not wrong, only not ready
+    *("no validation split", WARNING, "there is no score without one, and training does not begin"),
+    "yolo-ft data split makes one (formats other than YOLO: yolo-ft data convert first)",
+)
+NO_TEST = Kind(
+    *("test split without images", WARNING, "nothing can be measured on it; perhaps its images got lost"),
+    "put the images there, or take the entry out",
+)
+TWIN_NAMES = Kind(
+    *("two names for one class", WARNING, "one thing is taught as two classes"),
+    "use one of the two numbers in all labels",
+)
 RARE = Kind("rare class", WARNING, "too few examples to learn it or to measure it", "label more, or split by class")
 ORPHAN = Kind("label file without image", WARNING, "labelled work is not used", "restore the image or correct its name")
-PASSED_OVER = Kind("passed over", WARNING, "a picture is not used", "save it in a common format, or list it once")
+PASSED_OVER = Kind(
+    *("passed over", WARNING, "a picture, a region or a mark is not used"),
+    "each case says why; save pictures in a common format and list each once",
+)
 NO_LABELS = Kind(
     *("no label file", WARNING, "it is taught as background; that is wrong if its labels got lost"),
     "find the labels, or write an empty file to say that there is no object",
@@ -100,10 +115,19 @@ REPEATED = Kind(
     "yolo-ft data fix keeps one of those with the same pixels",
 )
 COLOUR_MODES = Kind("few in another colour mode", WARNING, "the model can tell sources apart", "save all images alike")
-HUGE = Kind("box over the whole image", NOTE, "some tools write it where nothing was drawn", "nothing in close-ups")
-THIN = Kind("extreme aspect ratio", NOTE, "a slip of the mouse, unless the object is thin", "nothing for thin objects")
+HUGE = Kind(
+    *("box over the whole image", NOTE, "some tools write it where nothing was drawn"),
+    "nothing, if the object fills the image, else delete it",
+)
+THIN = Kind(
+    *("extreme aspect ratio", NOTE, "a slip of the mouse, unless the object is thin"),
+    "nothing, if the object is thin, else draw it again",
+)
 ONLY_TRAIN = Kind("class never measured", NOTE, "no score says how well it is found", "split by class")
-UNUSED_CLASS = Kind("class without objects", NOTE, "it costs outputs and is never found", "remove the name")
+UNUSED_CLASS = Kind(
+    *("class without objects", NOTE, "it costs outputs and is never found"),
+    "label some, or remove the name and lower the class numbers above it in all labels",
+)
 SIZES = Kind("mixed image sizes", NOTE, "objects of one size appear at many", "nothing, or train at several sizes")
 AT_EDGE = Kind("boxes at the image edge", NOTE, "their objects are seen in part", "nothing, if they are labelled alike")
 BACKGROUND_IMAGES = Kind("image without objects", NOTE, "it is taught as background", "nothing, if it has no object")
@@ -112,6 +136,7 @@ KINDS = (
     *(LEAKED, SAME_GROUP, EMPTY_SPLIT),  # the score itself
     *(DROPPED_IMAGE, UNLABELLED_COPY, CONTRADICTION, ABSENT_CLASS),  # whole images and classes
     *(TWICE, REMOVED_ROW, TWO_CLASSES, UNLABELLED, OVER_EDGE, TINY),  # single boxes
+    *(NO_VALIDATION, NO_TEST),  # not complete
     *(TWIN_NAMES, RARE, NO_LABELS, ORPHAN, PASSED_OVER, LOOK_ALIKE, REPEATED, COLOUR_MODES),  # suspicious
     *(HUGE, THIN, ONLY_TRAIN, UNUSED_CLASS, SIZES, AT_EDGE, BACKGROUND_IMAGES),  # worth knowing
 )
@@ -179,6 +204,8 @@ class CheckReport:
 
     def markdown(self, pictures: dict[str, list[str]] | None = None) -> str:
         """The same as a page: the table, every case, and below each kind its `pictures` {kind name: [file]}."""
+        if not self.findings:
+            return f"# {self.name}\n\n{self._opening()} Nothing found.\n"
         lines = [
             f"# {self.name}",
             "",

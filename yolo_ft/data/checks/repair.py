@@ -7,7 +7,8 @@ Repaired is what needs no guess:
 - Of copies with the same pixels within a split one stays, if their labels are the same or only one has labels; labels
   move to the copy that stays when it has none.
 - Rows that say the same again or enclose nothing go. Boxes are cut at the image's edge; a coordinate may overshoot
-  0..1 by `OVERSHOOT`, as rounding does. An image that has any other bad row is left out, as in training.
+  0..1 by `rows.OVERSHOOT`, as rounding does. An image that has any other bad row is left out, as in training.
+- A label file without an image is not copied, and a split without images is left out of `data.yaml`.
 
 Everything else (labels that contradict each other, look-alikes, videos in two splits, ...) is for a person: the copy is
 checked again, and `left_for_you.md` lists it.
@@ -21,18 +22,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from yolo_ft.core.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.checks import findings as kinds
 from yolo_ft.data.checks.check import check
 from yolo_ft.data.checks.duplicates import LOOK_ALIKE, NEAR_COPY, clusters, find_pairs
 from yolo_ft.data.checks.findings import CheckReport
 from yolo_ft.data.checks.groups import PLACE
+from yolo_ft.data.checks.orphans import orphans
+from yolo_ft.data.checks.rows import BadRow, mend
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.drawn.sets import drawn_set
 from yolo_ft.data.folders import new_folder
-from yolo_ft.data.formats.labels import label_path, parse_labels
+from yolo_ft.data.formats.labels import label_path
 from yolo_ft.data.formats.records import SPLITS, key
 from yolo_ft.data.formats.scan import open_source
 from yolo_ft.data.formats.writers import write_data_yaml
@@ -40,8 +41,8 @@ from yolo_ft.data.formats.yolo import DataSpec, split_images
 from yolo_ft.data.images import ImageError, check_image
 from yolo_ft.data.progress import progress
 
-OVERSHOOT = 0.01  # share of the image that a coordinate may lie outside 0..1 and still be cut instead of distrusted
-EXACT = 1e-4  # share of the image that counts as the edge itself
+LOST = "label file left out"
+NAMED = 3  # lost label files that the report names; the log has all
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,15 @@ class Repair:
         for change in self.changes:
             counts[change.change] = counts.get(change.change, 0) + 1
         done = ", ".join(f"{count} x {what}" for what, count in counts.items()) or "nothing to repair"
-        return (
-            f"{self.out}: {done}; every change is in changes.csv, what is left for you in left_for_you.md.\n{self.left}"
-        )
+        told = f"{self.out}: {done}; every change is in changes.csv, what is left for you in left_for_you.md."
+        return "\n".join([told, *self.lost_labels(), str(self.left)])
+
+    def lost_labels(self) -> list[str]:
+        """One line about the label files that were not copied because they have no image; none without such files."""
+        files = [change.file for change in self.changes if change.change == LOST]
+        more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+        names = f"{', '.join(files[:NAMED])}{more}"
+        return [f"{len(files)} x {kinds.ORPHAN.name}, not copied ({names}): {kinds.ORPHAN.mend}."] if files else []
 
 
 @dataclass
@@ -98,12 +105,15 @@ def fix(data: str | Path, out: str | Path) -> Repair:
             f"{spec.path} is not in YOLO format: convert it first (yolo-ft data convert), then fix the copy."
         )
     paths = {split: split_images(spec, split)[0] for split in spec.splits}
+    if not any(paths.values()):
+        raise UserError(f"{spec.path}: no split ({', '.join(paths)}) holds an image: check the paths.")
     with new_folder(out, {spec.root, *(path.parent for images in paths.values() for path in images)}) as part:
         changes = _repaired(spec, paths, part)
     out = Path(out).expanduser()
-    left = check(out)
-    (out / "left_for_you.md").write_text(left.markdown(), encoding="utf-8", newline="\n")
-    return Repair(out, changes, left)
+    repair = Repair(out, changes, check(out))
+    text = "".join([repair.left.markdown(), *(f"\n{line}\n" for line in repair.lost_labels())])
+    (out / "left_for_you.md").write_text(text, encoding="utf-8", newline="\n")
+    return repair
 
 
 def _repaired(spec: DataSpec, paths: dict[str, list[Path]], out: Path) -> list[Change]:
@@ -111,12 +121,14 @@ def _repaired(spec: DataSpec, paths: dict[str, list[Path]], out: Path) -> list[C
     images, changes = _read(spec, paths)
     images, dropped = _without_copies(images)
     changes += [*(change for image in images for change in image.changes), *dropped]
-    for split in spec.splits:
+    for split in filter(paths.get, spec.splits):
         if not any(image.split == split for image in images):
             raise UserError(
                 f"No image of '{split}' would be left ({sum(c.split == split for c in changes)} changes): they are "
                 "broken or copies of another split. Split the data set first."
             )
+    lost = ((split, key(file, spec.root)) for split, file in orphans(paths))
+    changes += [Change(split, file, None, LOST, "there is no image of this name") for split, file in lost]
     changes += _write(out, spec, images)
     _write_log(out / "changes.csv", changes)
     return changes
@@ -127,74 +139,24 @@ def _read(spec: DataSpec, paths: dict[str, list[Path]]) -> tuple[list[_Image], l
     images: list[_Image] = []
     left_out: list[Change] = []
     for split, files in paths.items():
+        if not files:
+            left_out.append(Change(split, key(spec.path, spec.root), None, "split left out", "it holds no image"))
         for path in progress(files, len(files), f"reading {split}"):
             image = _Image(split, path, key(path, spec.root), None)
             label = label_path(path)
             try:
                 check_image(path)
                 if label.is_file():
-                    image.rows, mended = _mend(label.read_text(encoding="utf-8-sig"), len(spec.names))
+                    image.rows, mended = mend(label.read_text(encoding="utf-8-sig"), len(spec.names))
                     image.changes = [Change(split, key(label, spec.root), *change) for change in mended]
                 images.append(image)
             except ImageError as error:
                 left_out.append(Change(split, image.key, None, "image left out", error.reason))
-            except _BadRow as error:
+            except BadRow as error:
                 left_out.append(Change(split, key(label, spec.root), error.line, "image left out", error.reason))
             except (UnicodeDecodeError, OSError) as error:
                 left_out.append(Change(split, key(label, spec.root), None, "image left out", f"unreadable: {error}"))
     return images, left_out
-
-
-class _BadRow(Exception):
-    """A row that cannot be mended without a guess."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line, self.reason = line, reason
-
-
-def _mend(text: str, num_classes: int) -> tuple[list[str], list[tuple[int, str, str]]]:
-    """The rows that stay, mended where needed and otherwise as they are, and the changes (line, what, why)."""
-    rows: list[str] = []
-    changes: list[tuple[int, str, str]] = []
-    seen: set[tuple[float, ...]] = set()
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        mended, reach = _cut(words)
-        parsed, findings = parse_labels(mended, num_classes)
-        if findings:
-            _, reason, action = findings[0]
-            if not action.startswith("row"):
-                raise _BadRow(number, reason)
-            changes.append((number, action, reason))
-        elif (row := tuple(parsed[0].tolist())) in seen:
-            changes.append((number, "row removed", "the same row again"))
-        else:
-            seen.add(row)
-            rows.append(mended)
-            if reach:
-                changes.append((number, "box cut", f"it reached over the edge by {reach:.2%} of the image"))
-    return rows, changes
-
-
-def _cut(words: list[str]) -> tuple[str, float]:
-    """(the row, cut at the image's edge if it reaches over it by a plausible amount; how far it reached, in shares)."""
-    line = " ".join(words)
-    try:
-        values = np.array([float(word) for word in words[1:]])
-    except ValueError:
-        return line, 0.0
-    if len(values) < 4 or not np.isfinite(values).all() or values.min() < -OVERSHOOT or values.max() > 1 + OVERSHOOT:
-        return line, 0.0
-    corners = cxcywh_to_xyxy(values) if len(values) == 4 else values
-    reach = float(max(-corners.min(), corners.max() - 1))
-    if reach <= EXACT and values.min() >= 0 and values.max() <= 1:
-        return line, 0.0
-    corners = corners.clip(0, 1)
-    mended = xyxy_to_cxcywh(corners) if len(values) == 4 else corners
-    return " ".join([words[0], *(f"{value:.6f}" for value in mended)]), reach
 
 
 def _without_copies(images: list[_Image]) -> tuple[list[_Image], list[Change]]:
@@ -246,10 +208,7 @@ def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
     renamed: list[Change] = []
     for image in progress(images, len(images), "copying"):
         name = _name(image)
-        while (
-            image.split,
-            name.with_suffix("").as_posix().casefold(),
-        ) in taken:  # two images cannot share a label file
+        while (image.split, name.with_suffix("").as_posix().casefold()) in taken:  # they cannot share a label file
             name = name.with_name(f"{name.stem}_{name.suffix[1:].lower()}{name.suffix}")
         taken.add((image.split, name.with_suffix("").as_posix().casefold()))
         if name != _name(image):
@@ -263,7 +222,8 @@ def _write(out: Path, spec: DataSpec, images: list[_Image]) -> list[Change]:
             label.parent.mkdir(parents=True, exist_ok=True)
             text = "".join(f"{row}\n" for row in image.rows)
             label.with_suffix(".txt").write_text(text, encoding="utf-8", newline="\n")
-    write_data_yaml(out, spec.names, {split: f"images/{split}" for split in spec.splits})
+    filled = {image.split for image in images}
+    write_data_yaml(out, spec.names, {split: f"images/{split}" for split in spec.splits if split in filled})
     return renamed
 
 

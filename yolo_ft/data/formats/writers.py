@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from yolo_ft.core.boxes import xyxy_to_cxcywh
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, SPLITS, TRUNCATED, Record
 
-SMALLEST = 1e-6  # share of the image's side that six decimals can tell from nothing
 Splits = Mapping[str, Sequence[Record]]
 
 
@@ -64,13 +62,11 @@ def write_predictions(
     """What was found in one image as a label file in `folder`/labels, and `classes.txt`: Label Studio's layout.
 
     `image`: the image's path below its own folder, which the label file takes over; `size`: its (height, width).
-    Scores are left out, so that the files are labels like any other, and so are boxes of which nothing lies in the
-    image, which no label file may hold.
+    Scores are left out, so that the files are labels like any other.
     """
     label = (folder / "labels" / image).with_suffix(".txt")
     label.parent.mkdir(parents=True, exist_ok=True)
     target = Target(found.boxes, found.labels)
-    target = target.keep((target.boxes[:, 2:] - target.boxes[:, :2] >= SMALLEST * np.array(size[::-1])).all(1))
     marks = (frozenset(),) * len(target)
     _write(label, yolo_rows(Record(image.as_posix(), image, size, target, marks)))
     _write(folder / "classes.txt", "".join(f"{name}\n" for name in names.values()))

@@ -121,7 +121,10 @@ def _without_parents(text: str) -> str:
 
 
 def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
-    """The image paths of a split in a fixed order (folders sorted, lists as written), and what was passed over."""
+    """The image paths of a split in a fixed order (folders sorted, lists as written), and what was passed over.
+
+    There are none where the folder or list is empty, as exports leave it for a split that they do not use.
+    """
     if split not in spec.splits:
         have = ", ".join(spec.splits)
         raise UserError(f"{spec.path} has no '{split}:' entry (it has {have}): add it, or ask for one of these.")
@@ -139,10 +142,6 @@ def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
             images.append(place)
         else:
             images += _read_list(place, spec.root)
-    if not images:
-        raise UserError(
-            f"{spec.path}: '{split}: {', '.join(spec.splits[split])}' holds no image: check the path, or {ELSEWHERE}."
-        )
     seen: set[Path] = set()
     unique = []
     for image in images:

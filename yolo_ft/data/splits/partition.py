@@ -26,15 +26,6 @@ SWAP_SAMPLE = 96  # units of either part that one round compares
 PATIENCE = 8  # rounds without a gain after which two parts are left alone
 
 
-def class_counts(dataset: Dataset) -> np.ndarray:
-    """Boxes of every class in every image, (images, classes) int64."""
-    targets = [dataset.target(i) for i in range(len(dataset))]
-    shape = (len(targets), dataset.num_classes)
-    image = np.repeat(np.arange(len(targets)), [len(target) for target in targets])
-    label = np.concatenate([np.zeros(0, np.int64), *(target.labels for target in targets)])
-    return np.bincount(image * dataset.num_classes + label, minlength=shape[0] * shape[1]).reshape(shape)
-
-
 def partition(
     counts: np.ndarray, shares: Sequence[float], seed: int = 0, units: np.ndarray | None = None
 ) -> np.ndarray:
@@ -97,7 +88,7 @@ def stratified_order(dataset: Dataset, seed: int = 0) -> np.ndarray:
     depend on the order, because average precision is computed once over all images, so `EvalLoader` keeps that of the
     data set. Lesson 06.
     """
-    counts = class_counts(dataset)
+    counts = dataset.class_counts()
 
     def ordered(indices: np.ndarray) -> list[int]:
         if len(indices) < 2:

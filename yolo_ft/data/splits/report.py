@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from yolo_ft.data.dataset import Dataset
-from yolo_ft.data.splits.partition import class_counts
 
 ALL, BACKGROUND = "(all)", "(background)"
 GIVEN = "given values"  # what groups are called that came as a label per image
@@ -107,7 +106,7 @@ def split_report(
 
     `groups`: a label per image of `dataset`, to look for groups that several splits share; `by`: what they are.
     """
-    counts = class_counts(dataset)
+    counts = dataset.class_counts()
     used = np.concatenate(list(indices.values())).astype(np.int64)
     whole = _totals(counts[used])
     table = pd.DataFrame(whole, columns=["images", "boxes"], index=pd.Index(_rows(dataset), name="class"))

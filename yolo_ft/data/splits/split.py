@@ -22,7 +22,7 @@ from yolo_ft.data.formats.writers import write_data_yaml
 from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import DROPPED, HealthReport
 from yolo_ft.data.splits.metadata import group_labels, image_times
-from yolo_ft.data.splits.partition import class_counts, consecutive, partition
+from yolo_ft.data.splits.partition import consecutive, partition
 from yolo_ft.data.splits.report import GIVEN, SplitReport, split_report
 
 SMALL = 1000  # images; below it a fifth is for validation, from it on a tenth
@@ -184,7 +184,7 @@ class _Pool:
             raise UserError(f"{have} cannot fill {len(shares)} parts: each needs one {what} at least.")
         if self.when is not None:
             return consecutive(self.when[self.free], shares, units)
-        counts = class_counts(self.dataset)[self.free]
+        counts = self.dataset.class_counts()[self.free]
         return partition(counts if stratify else counts[:, :0], shares, seed, units)
 
     def split(self, masks: dict[str, np.ndarray], how: str) -> Split:
@@ -207,7 +207,7 @@ def _pool(
 ) -> _Pool:
     """Everything that `data` has, each image once; a test split that is to stay claims its images first."""
     splits = load_splits(data)
-    keep = "test" in splits and not test and len(splits) > 1
+    keep = len(splits.get("test", ())) > 0 and not test and len(splits) > 1
     seen: dict[object, tuple[Dataset, int]] = {}
     for name in sorted(splits, key=lambda name: keep and name != "test"):
         for i in range(len(splits[name])):

@@ -189,12 +189,15 @@ def statistics(
 ) -> Statistics:
     """Measure every split of a data set, each image read once; sizes are also given for training at `imgsz`.
 
-    `data`, `images`, `origin`: as for `load_dataset`. Boxes are those that training would see.
-    An image that cannot be decoded keeps its boxes and gets no colour, with a warning. Lesson 06.
+    `data`, `images`, `origin`: as for `load_dataset`. Boxes are those that training would see. A split without images
+    is left out, and an image that cannot be decoded keeps its boxes and gets no colour, each with a warning. Lesson 06.
     """
     if imgsz < 1:
         raise UserError(f"imgsz is {imgsz}: give the side of the training images in pixels, for example 640.")
-    splits = load_splits(data, images, origin)
+    every = load_splits(data, images, origin)
+    splits = {split: dataset for split, dataset in every.items() if len(dataset)} or every
+    if empty := [split for split in every if split not in splits]:
+        warnings.warn(f"Empty and left out, as no image of theirs can be used: {', '.join(empty)}.", stacklevel=2)
     tables, objects, shown, first = [], [], [], 0
     for split, dataset in splits.items():
         with ThreadPoolExecutor(reading_threads()) as pool:
