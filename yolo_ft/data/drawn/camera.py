@@ -11,11 +11,21 @@ from yolo_ft.data.drawn.domains import USUAL, CellsDomain
 
 def soften(image: np.ndarray, step: int) -> np.ndarray:
     """Blur (h, w) int16 in 0..4080 by 1-2-1 over neighbours `step` away, both ways; borders repeat. Integers only."""
-    for _ in range(2):  # rows, then columns: each pass blurs along the first axis and transposes
-        n = len(image)
-        wide = np.concatenate([image[:1]] * step + [image] + [image[-1:]] * step)
-        image = ((wide[:n] + wide[2 * step :] + image + image + 2) >> 2).T
-    return image
+    down = image + image
+    down += 2
+    down[step:] += image[:-step]
+    down[:step] += image[:1]
+    down[:-step] += image[step:]
+    down[-step:] += image[-1:]
+    down >>= 2
+    both = down + down
+    both += 2
+    both[:, step:] += down[:, :-step]
+    both[:, :step] += down[:, :1]
+    both[:, :-step] += down[:, step:]
+    both[:, -step:] += down[:, -1:]
+    both >>= 2
+    return both
 
 
 def lamp(dice: Dice, height: int, width: int) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -33,9 +43,9 @@ def focus(dice: Dice, height: int, width: int) -> tuple[list[int], np.ndarray]:
     sharpness, middle = dice.uniform(0, 1), dice.integer(100, 256)
     steps = [1] if sharpness > 0.7 else [1, 1] if sharpness > 0.4 else [1, 1, 2]
     slope_x, slope_y = dice.integer(-200, 200), dice.integer(-200, 200)
-    columns = np.arange(width) * slope_x // width - slope_x // 2
-    rows = np.arange(height) * slope_y // height - slope_y // 2
-    return steps, (np.clip(rows[:, None] + columns + middle, 0, 256) >> 5).astype(np.int16)
+    columns = (np.arange(width) * slope_x // width - slope_x // 2).astype(np.int16)
+    rows = (np.arange(height) * slope_y // height - slope_y // 2 + middle).astype(np.int16)
+    return steps, np.minimum(np.maximum(rows[:, None] + columns, 0), 256) >> 5
 
 
 def defocus(image: np.ndarray, amount: float) -> np.ndarray:

@@ -48,17 +48,23 @@ class Outline:
             level += u * (uu - 3 * vv) * self.corners
         if self.squareness:
             cross = uu - vv
-            level += (cross * cross - 4 * uu * vv) * self.squareness
+            cross *= cross
+            uu *= 4
+            uu *= vv
+            cross -= uu
+            cross *= self.squareness
+            level += cross
         return left, top, level, u, v
 
     def edge(self, pixels: float) -> np.ndarray:
         """Table over the level: 1 inside, 0 outside, the step `pixels` wide."""
-        return np.clip((1 - LEVELS) * (math.sqrt(self.a * self.b) / (2 * pixels)) + 0.5, 0, 1)
+        slope = (1 - LEVELS) * (math.sqrt(self.a * self.b) / (2 * pixels)) + 0.5
+        return np.minimum(np.maximum(slope, 0), 1)
 
 
 def look_up(table: np.ndarray, level: np.ndarray) -> np.ndarray:
     """The table's entry at each level."""
-    return table[np.minimum(np.maximum(level * _STEPS, 0), 2 * _STEPS).astype(np.intp)]
+    return table.take((level * _STEPS).astype(np.intp), mode="clip")
 
 
 def bump(x: np.ndarray, middle: float, reach: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from yolo_ft.data.drawn.canvas import Canvas, Dice, directions, texture
 from yolo_ft.data.drawn.shapes import LEVELS, Outline, bump, look_up
 
 RBC, WBC, PLATELET = 0, 1, 2
+_RIM, _HALO = bump(LEVELS, 0.82, 0.3), bump(LEVELS, 1.24, 0.28)  # of a red cell
 
 
 @dataclass
@@ -74,13 +75,17 @@ def draw_red_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline, gh
     edge = outline.edge(dice.uniform(1.2, 2.6) * (1.5 if ghost else 1.0))
     thick = stain.thickness * (dice.uniform(0.15, 0.7) if ghost else dice.middling(0.6, 1.35))
     rim, halo = dice.uniform(0.0, 0.35), dice.uniform(0.0, 0.18) * thick
-    body = edge * (thick + rim * thick * bump(LEVELS, 0.82, 0.3)) - halo * bump(LEVELS, 1.24, 0.28)
+    body = edge * (thick + rim * thick * _RIM) - halo * _HALO
     density = look_up(body, level)
     pallor = min(stain.pallor * dice.uniform(0.2, 1.5), 1.0) * thick
-    du, dv = u - dice.uniform(-0.22, 0.22), v - dice.uniform(-0.22, 0.22)
+    u -= dice.uniform(-0.22, 0.22)
+    v -= dice.uniform(-0.22, 0.22)
+    u *= u
+    v *= v
+    u += v
     width = dice.uniform(0.3, 1.0)
     well = pallor * bump(LEVELS, 0.0, width)
-    density -= look_up(well, du * du + dv * dv)
+    density -= look_up(well, u)
     canvas.stain(left, top, np.maximum(density, -0.2), stain.red_cell, hiding=stain.merging)
     if not ghost:
         canvas.label(left, top, level <= 1, RBC)
