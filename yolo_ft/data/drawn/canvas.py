@@ -177,10 +177,26 @@ class Canvas(Scene):
 
         `hiding` in [0, 1] first takes away that much of what lies below (an opaque body hides it).
         """
-        canvas, patch = self.crop(left, top, density.shape)
-        density, view = density[patch], self.light[(slice(None), *canvas)]
-        light = view.copy()  # in one piece, all colours at once: several times as fast as in place
-        if hiding:
-            light += np.minimum(np.maximum(density, 0) * (2.0 * hiding), hiding) * (1 - light)
-        light *= np.maximum(1 - density * np.array(colour, np.float32)[:, None, None], 0.02)
-        view[...] = light
+        self.stains([(left, top, *density.shape)], density[None], colour, hiding)
+
+    def stains(
+        self,
+        patches: Sequence[tuple[int, int, int, int]],
+        densities: np.ndarray,
+        colour: Sequence[float],
+        hiding: float = 0.0,
+    ) -> None:
+        """Stain several patches (left, top, rows, columns), one after the other, alike.
+
+        `densities`: (n, rows, columns) float32 of the largest; each begins in the upper left corner.
+        """
+        hidden = np.minimum(np.maximum(densities, 0) * (2.0 * hiding), hiding) if hiding else densities
+        passing = np.maximum(1 - densities[:, None] * np.array(colour, np.float32)[:, None, None], 0.02)
+        for below, through, (left, top, *shape) in zip(hidden, passing, patches, strict=True):
+            canvas, patch = self.crop(left, top, shape)
+            view = self.light[(slice(None), *canvas)]
+            light = view.copy()  # in one piece, all colours at once: much faster than in place
+            if hiding:
+                light += below[patch] * (1 - light)
+            light *= through[(slice(None), *patch)]
+            view[...] = light

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,43 +32,80 @@ class Outline:
 
     def field(self) -> tuple[int, int, np.ndarray, np.ndarray, np.ndarray]:
         """(left, top, level, u, v) of its patch: level 0 at the centre, 1 on the outline; u, v its own axes."""
+        left, top, rows, columns = self.patch()
+        dx = (np.arange(left, left + columns) + (0.5 - self.x)).astype(np.float32)
+        dy = (np.arange(top, top + rows) + (0.5 - self.y)).astype(np.float32)[:, None]
+        return left, top, *_level(dx, dy, *self._numbers())
+
+    def patch(self) -> tuple[int, int, int, int]:
+        """(left, top, rows, columns) of the pixels that it may reach."""
         c, s = self.along
         half_x = 1.32 * math.sqrt(self.a * c * self.a * c + self.b * s * self.b * s) + 2
         half_y = 1.32 * math.sqrt(self.a * s * self.a * s + self.b * c * self.b * c) + 2
         left, top = math.floor(self.x - half_x), math.floor(self.y - half_y)
-        dx = (np.arange(left, math.ceil(self.x + half_x) + 1) + (0.5 - self.x)).astype(np.float32)
-        dy = (np.arange(top, math.ceil(self.y + half_y) + 1) + (0.5 - self.y)).astype(np.float32)[:, None]
-        u = dx * (c / self.a) + dy * (s / self.a)
-        v = dy * (c / self.b) - dx * (s / self.b)
-        uu = u * u
-        if self.bend:
-            v += (uu - 0.5) * self.bend
-        vv = v * v
-        level = uu + vv
-        if self.corners:
-            level += u * (uu - 3 * vv) * self.corners
-        if self.squareness:
-            cross = uu - vv
-            cross *= cross
-            uu *= 4
-            uu *= vv
-            cross -= uu
-            cross *= self.squareness
-            level += cross
-        return left, top, level, u, v
+        return left, top, math.ceil(self.y + half_y) + 1 - top, math.ceil(self.x + half_x) + 1 - left
 
-    def edge(self, pixels: float) -> np.ndarray:
-        """Table over the level: 1 inside, 0 outside, the step `pixels` wide."""
-        slope = (1 - LEVELS) * (math.sqrt(self.a * self.b) / (2 * pixels)) + 0.5
-        return np.minimum(np.maximum(slope, 0), 1)
+    def _numbers(self) -> tuple[float, ...]:
+        """What `_level` takes."""
+        c, s = self.along
+        axes = c / self.a, s / self.a, c / self.b, s / self.b
+        return *axes, self.bend, self.corners, self.squareness
+
+    def steepness(self, pixels: float) -> float:
+        """Of an `edge` that is `pixels` wide."""
+        return math.sqrt(self.a * self.b) / (2 * pixels)
+
+
+def fields(outlines: Sequence[Outline]) -> tuple[list[tuple[int, int, int, int]], np.ndarray, np.ndarray, np.ndarray]:
+    """The patches of several outlines, and level, u and v, (n, rows, columns) of the largest: see `Outline.field`.
+
+    Each has its patch in the upper left corner; what lies beyond is of no use.
+    """
+    patches = [outline.patch() for outline in outlines]
+    rows, columns = max(patch[2] for patch in patches), max(patch[3] for patch in patches)
+    left, top, x, y = np.array([(*patch[:2], o.x, o.y) for patch, o in zip(patches, outlines, strict=True)]).T
+    dx = (left[:, None] + np.arange(columns) + (0.5 - x)[:, None]).astype(np.float32)[:, None, :]
+    dy = (top[:, None] + np.arange(rows) + (0.5 - y)[:, None]).astype(np.float32)[:, :, None]
+    numbers = np.array([outline._numbers() for outline in outlines], np.float32).T
+    return patches, *_level(dx, dy, *numbers[:, :, None, None])
+
+
+def _level(dx, dy, x_u, y_u, y_v, x_v, bend, corners, squareness) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(level, u, v) of points relative to an outline's centre; all but `dx` and `dy` float or (n, 1, 1) float32."""
+    u = dx * x_u + dy * y_u
+    v = dy * y_v - dx * x_v
+    uu = u * u
+    v += (uu - 0.5) * bend
+    vv = v * v
+    level = uu + vv
+    level += u * (uu - 3 * vv) * corners
+    cross = uu - vv
+    cross *= cross
+    uu *= 4
+    uu *= vv
+    cross -= uu
+    cross *= squareness
+    level += cross
+    return level, u, v
+
+
+def edge(steepness: float | np.ndarray) -> np.ndarray:
+    """Table over the level: 1 inside, 0 outside; of each steepness."""
+    return np.minimum(np.maximum((1 - LEVELS) * steepness + 0.5, 0), 1)
 
 
 def look_up(table: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """The table's entry at each level."""
-    return table.take((level * _STEPS).astype(np.intp), mode="clip")
+    """The table's entry at each level; or, of tables (n, entries), those of each at its levels (n, rows, columns)."""
+    at = (level * _STEPS).astype(np.intp)
+    if table.ndim == 1:
+        return table.take(at, mode="clip")
+    found = np.empty_like(level)
+    for each in zip(table, at, found, strict=True):
+        each[0].take(each[1], out=each[2], mode="clip")
+    return found
 
 
-def bump(x: np.ndarray, middle: float, reach: float) -> np.ndarray:
+def bump(x: np.ndarray, middle: float, reach: float | np.ndarray) -> np.ndarray:
     """A smooth hill of height 1 at `middle`, 0 from `reach` away on."""
     slope = np.maximum(1 - np.abs(x - middle) / reach, 0)
     return slope * slope * (3 - 2 * slope)
