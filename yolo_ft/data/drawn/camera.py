@@ -45,7 +45,7 @@ def focus(dice: Dice, height: int, width: int) -> tuple[list[int], np.ndarray]:
     slope_x, slope_y = dice.integer(-200, 200), dice.integer(-200, 200)
     columns = (np.arange(width) * slope_x // width - slope_x // 2).astype(np.int16)
     rows = (np.arange(height) * slope_y // height - slope_y // 2 + middle).astype(np.int16)
-    return steps, np.minimum(np.maximum(rows[:, None] + columns, 0), 256) >> 5
+    return steps, np.clip(rows[:, None] + columns, 0, 256) >> 5
 
 
 def defocus(image: np.ndarray, amount: float) -> np.ndarray:
@@ -59,8 +59,13 @@ def defocus(image: np.ndarray, amount: float) -> np.ndarray:
 def noise(dice: Dice, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sensor noise for red, green and blue: (h, w) int16 in -510..510, bell-shaped, standard deviation 148."""
     bits = hash_uint32(np.arange(height * width).reshape(height, width), dice.integer(0, 2**31))
-    a, b, c, d = ((bits >> np.uint32(shift) & np.uint32(255)).astype(np.int16) for shift in (0, 8, 16, 24))
-    return a + b - c - d, a + c - b - d, a + b + c + d - 510
+    a, b, c, d = ((bits >> np.uint32(shift)).astype(np.uint8).astype(np.int16) for shift in (0, 8, 16, 24))
+    outer, inner = a - d, b - c
+    a += b
+    c += d
+    a += c
+    a -= 510
+    return outer + inner, outer - inner, a
 
 
 def _telephone(
@@ -86,7 +91,7 @@ def photograph(canvas: Canvas, dice: Dice, domain: CellsDomain = USUAL) -> np.nd
         light, colour = _telephone(light, colour, domain.camera)
         gain += flare >> 3
     for k in range(3):
-        sharp = np.minimum(canvas.light[k] * light * (colour[k] * 16), 4080).astype(np.int16)
+        sharp = np.clip(canvas.light[k] * light * (colour[k] * 16), 0, 4080).astype(np.int16)
         soft = sharp
         for step in steps:
             soft = soften(soft, step)

@@ -190,8 +190,9 @@ class Canvas(Scene):
 
         `densities`: (n, rows, columns) float32 of the largest; each begins in the upper left corner.
         """
-        hidden = np.minimum(np.maximum(densities, 0) * (2.0 * hiding), hiding) if hiding else densities
-        passing = np.maximum(1 - densities[:, None] * np.array(colour, np.float32)[:, None, None], 0.02)
+        hidden = np.clip(densities * (2.0 * hiding), 0, hiding) if hiding else densities
+        passing = 1 - densities[:, None] * np.array(colour, np.float32)[:, None, None]
+        np.clip(passing, 0.02, np.inf, out=passing)  # vectorised, as `maximum` with one number is not
         for below, through, (left, top, *shape) in zip(hidden, passing, patches, strict=True):
             canvas, patch = self.crop(left, top, shape)
             view = self.light[(slice(None), *canvas)]

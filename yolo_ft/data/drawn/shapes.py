@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,7 +28,8 @@ class Outline:
     def magnified(self, zoom: float, x: float, y: float) -> Outline:
         """The outline as it looks `zoom` times larger around the point (x, y)."""
         middle = x + zoom * (self.x - x), y + zoom * (self.y - y)
-        return replace(self, x=middle[0], y=middle[1], a=zoom * self.a, b=zoom * self.b)
+        axes = zoom * self.a, zoom * self.b
+        return Outline(*middle, *axes, self.along, self.corners, self.squareness, self.bend)
 
     def field(self) -> tuple[int, int, np.ndarray, np.ndarray, np.ndarray]:
         """(left, top, level, u, v) of its patch: level 0 at the centre, 1 on the outline; u, v its own axes."""
@@ -63,9 +64,10 @@ def fields(outlines: Sequence[Outline]) -> tuple[list[tuple[int, int, int, int]]
     """
     patches = [outline.patch() for outline in outlines]
     rows, columns = max(patch[2] for patch in patches), max(patch[3] for patch in patches)
-    left, top, x, y = np.array([(*patch[:2], o.x, o.y) for patch, o in zip(patches, outlines, strict=True)]).T
-    dx = (left[:, None] + np.arange(columns) + (0.5 - x)[:, None]).astype(np.float32)[:, None, :]
-    dy = (top[:, None] + np.arange(rows) + (0.5 - y)[:, None]).astype(np.float32)[:, :, None]
+    left, top = np.array([patch[:2] for patch in patches]).T[:, :, None]
+    x, y = np.array([(outline.x, outline.y) for outline in outlines]).T[:, :, None]
+    dx = (left + np.arange(columns) + (0.5 - x)).astype(np.float32)[:, None, :]
+    dy = (top + np.arange(rows) + (0.5 - y)).astype(np.float32)[:, :, None]
     numbers = np.array([outline._numbers() for outline in outlines], np.float32).T
     return patches, *_level(dx, dy, *numbers[:, :, None, None])
 

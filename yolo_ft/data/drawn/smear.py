@@ -115,7 +115,7 @@ def _draw_some(canvas: Canvas, stain: Stain, cells: Sequence[RedCell]) -> None:
     v *= v
     u += v
     density -= look_up(pallor * bump(LEVELS, 0.0, width), u)
-    np.maximum(density, -0.2, out=density)
+    np.clip(density, -0.2, np.inf, out=density)
     canvas.stains(patches, density, stain.red_cell, hiding=stain.merging)
     inside = level <= 1
     for cell, mask, (left, top, rows, columns) in zip(cells, inside, patches, strict=True):
@@ -153,8 +153,13 @@ def draw_white_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline) 
     pull = np.zeros_like(level)
     for lu, lv, radius in _nucleus(dice, kind):
         du, dv = u - lu, v - lv
-        near = np.maximum(1 - (du * du + dv * dv) * (1 / (4 * radius * radius)), 0)
-        pull += near * near
+        du *= du
+        dv *= dv
+        du += dv
+        du *= 1 / (4 * radius * radius)
+        near = np.clip(1 - du, 0, 1)
+        near *= near
+        pull += near
     size = math.sqrt(outline.a * outline.b)
     pull = (pull - 0.5625 + coarse * 0.08) * (size * dice.uniform(0.12, 0.28))
     dark = dice.uniform(0.7, 1.0)
