@@ -11,21 +11,16 @@ from yolo_ft.data.drawn.domains import USUAL, CellsDomain
 
 def soften(image: np.ndarray, step: int) -> np.ndarray:
     """Blur (h, w) int16 in 0..4080 by 1-2-1 over neighbours `step` away, both ways; borders repeat. Integers only."""
-    down = image + image
-    down += 2
-    down[step:] += image[:-step]
-    down[:step] += image[:1]
-    down[:-step] += image[step:]
-    down[-step:] += image[-1:]
-    down >>= 2
-    both = down + down
-    both += 2
-    both[:, step:] += down[:, :-step]
-    both[:, :step] += down[:, :1]
-    both[:, :-step] += down[:, step:]
-    both[:, -step:] += down[:, -1:]
-    both >>= 2
-    return both
+    for _ in range(2):  # rows, then columns: each pass blurs along the first axis and transposes
+        n = len(image)
+        wide = np.concatenate([image[:1]] * step + [image] + [image[-1:]] * step)
+        blurred = wide[:n] + wide[2 * step :]
+        blurred += image
+        blurred += image
+        blurred += 2
+        blurred >>= 2
+        image = blurred.T
+    return image
 
 
 def lamp(dice: Dice, height: int, width: int) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -95,7 +90,10 @@ def photograph(canvas: Canvas, dice: Dice, domain: CellsDomain = USUAL) -> np.nd
         soft = sharp
         for step in steps:
             soft = soften(soft, step)
-        sharp += (soft - sharp) * blend >> 3
+        soft -= sharp
+        soft *= blend
+        soft >>= 3
+        sharp += soft
         sharp = defocus(sharp, 1 - domain.focus)
         if flare:  # scattered light lifts the dark
             sharp += (int(colour[k] * 14) - sharp >> 3) * flare >> 6

@@ -83,9 +83,7 @@ def _level(dx, dy, x_u, y_u, y_v, x_v, bend, corners, squareness) -> tuple[np.nd
     level += u * (uu - 3 * vv) * corners
     cross = uu - vv
     cross *= cross
-    uu *= 4
-    uu *= vv
-    cross -= uu
+    cross -= 4 * uu * vv
     cross *= squareness
     level += cross
     return level, u, v

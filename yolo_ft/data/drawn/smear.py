@@ -153,13 +153,8 @@ def draw_white_cell(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline) 
     pull = np.zeros_like(level)
     for lu, lv, radius in _nucleus(dice, kind):
         du, dv = u - lu, v - lv
-        du *= du
-        dv *= dv
-        du += dv
-        du *= 1 / (4 * radius * radius)
-        near = np.clip(1 - du, 0, 1)
-        near *= near
-        pull += near
+        near = np.clip(1 - (du * du + dv * dv) * (1 / (4 * radius * radius)), 0, 1)
+        pull += near * near
     size = math.sqrt(outline.a * outline.b)
     pull = (pull - 0.5625 + coarse * 0.08) * (size * dice.uniform(0.12, 0.28))
     dark = dice.uniform(0.7, 1.0)
