@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _STEPS = 128  # table entries per unit of an outline's level
+Number = float | np.ndarray
 LEVELS = (np.arange(2 * _STEPS + 1) / _STEPS).astype(np.float32)  # 0 = centre, 1 = outline, 2 = well outside
 
 
@@ -72,8 +73,11 @@ def fields(outlines: Sequence[Outline]) -> tuple[list[tuple[int, int, int, int]]
     return patches, *_level(dx, dy, *numbers[:, :, None, None])
 
 
-def _level(dx, dy, x_u, y_u, y_v, x_v, bend, corners, squareness) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(level, u, v) of points relative to an outline's centre; all but `dx` and `dy` float or (n, 1, 1) float32."""
+def _level(
+    dx: np.ndarray, dy: np.ndarray, x_u: Number, y_u: Number, y_v: Number, x_v: Number, *shape: Number
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(level, u, v) of the points at (dx, dy) from an outline's centre; its numbers, or those of many (n, 1, 1)."""
+    bend, corners, squareness = shape
     u = dx * x_u + dy * y_u
     v = dy * y_v - dx * x_v
     uu = u * u
@@ -89,7 +93,7 @@ def _level(dx, dy, x_u, y_u, y_v, x_v, bend, corners, squareness) -> tuple[np.nd
     return level, u, v
 
 
-def edge(steepness: float | np.ndarray) -> np.ndarray:
+def edge(steepness: Number) -> np.ndarray:
     """Table over the level: 1 inside, 0 outside; of each steepness."""
     return np.minimum(np.maximum((1 - LEVELS) * steepness + 0.5, 0), 1)
 
@@ -105,7 +109,7 @@ def look_up(table: np.ndarray, level: np.ndarray) -> np.ndarray:
     return found
 
 
-def bump(x: np.ndarray, middle: float, reach: float | np.ndarray) -> np.ndarray:
+def bump(x: np.ndarray, middle: float, reach: Number) -> np.ndarray:
     """A smooth hill of height 1 at `middle`, 0 from `reach` away on."""
     slope = np.maximum(1 - np.abs(x - middle) / reach, 0)
     return slope * slope * (3 - 2 * slope)

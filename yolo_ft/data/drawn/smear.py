@@ -78,7 +78,7 @@ class RedCell:
     ghost: bool
     blur: float  # pixels
     thick: float
-    rim: float  # as halo and pallor: how much that differs
+    rim: float  # how much thicker it is there; halo and pallor: how much thinner
     halo: float
     pallor: float
     middle: tuple[float, float]  # of the pale centre, in the cell's own axes
@@ -102,6 +102,7 @@ def draw_red_cells(canvas: Canvas, stain: Stain, cells: Sequence[RedCell]) -> No
 
 
 def _draw_some(canvas: Canvas, stain: Stain, cells: Sequence[RedCell]) -> None:
+    """Draw a few red cells: their patches in arrays (cells, rows, columns), their tables in (cells, entries)."""
     outlines = [_in_view(canvas, cell.outline) for cell in cells]
     patches, level, u, v = fields(outlines)
     steep = [outline.steepness(cell.blur) for outline, cell in zip(outlines, cells, strict=True)]
