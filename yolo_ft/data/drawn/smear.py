@@ -13,7 +13,7 @@ from yolo_ft.data.drawn.shapes import LEVELS, Outline, bump, edge, fields, look_
 
 RBC, WBC, PLATELET = 0, 1, 2
 _RIM, _HALO = bump(LEVELS, 0.82, 0.3), bump(LEVELS, 1.24, 0.28)  # of a red cell
-_AT_ONCE = 8  # red cells
+_AT_ONCE = 8  # red cells of the usual size
 
 
 @dataclass
@@ -96,9 +96,13 @@ def red_cell(dice: Dice, stain: Stain, outline: Outline, ghost: bool = False) ->
 
 
 def draw_red_cells(canvas: Canvas, stain: Stain, cells: Sequence[RedCell]) -> None:
-    """Draw red cells, the last on top. Some at once, because a pixel costs less than a step for each cell."""
-    for start in range(0, len(cells), _AT_ONCE):
-        _draw_some(canvas, stain, cells[start : start + _AT_ONCE])
+    """Draw red cells, the last on top. Some at once, because a pixel costs less than a step for each cell.
+
+    As many as the processor's cache holds.
+    """
+    some = int(_AT_ONCE / (canvas.zoom * canvas.zoom))
+    for start in range(0, len(cells), some):
+        _draw_some(canvas, stain, cells[start : start + some])
 
 
 def _draw_some(canvas: Canvas, stain: Stain, cells: Sequence[RedCell]) -> None:
