@@ -100,7 +100,7 @@ def draw_red_cells(canvas: Canvas, stain: Stain, cells: Sequence[RedCell]) -> No
 
     As many as the processor's cache holds.
     """
-    some = int(_AT_ONCE / (canvas.zoom * canvas.zoom))
+    some = max(1, int(_AT_ONCE / (canvas.zoom * canvas.zoom)))
     for start in range(0, len(cells), some):
         _draw_some(canvas, stain, cells[start : start + some])
 
