@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from benchmarks import peers, speed, tables
+from benchmarks import drawn_speed, peers, speed, tables
 from benchmarks.place import count, place_data
 from benchmarks.session import Session, Settings, read_peer
 from benchmarks.watch import timed, watched
@@ -215,3 +215,12 @@ def test_yolo26n_is_measured_beside_its_like():
     assert ours == [(0, 0), (11, 0), (11, 2), (23, 0), (23, 2)] and theirs == [(0, 0), (11, 0), (23, 0)]
     assert {model for _, model, _, _ in seen} == {"yolo26n"}
     assert speed.target(session, options) == []
+
+
+def test_the_speed_of_drawing_is_told_for_every_set(capsys):
+    drawn_speed.main(["--sets", "cells:low-power", "defects", "--images", "1", "--rounds", "1"])
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("|  | images/s, one core | images/s, ")
+    assert [row.split(" | ")[0] for row in rows] == ["| cells:low-power", "| defects"]
+    assert all(float(number) > 0 for row in rows for number in row.strip("| ").split(" | ")[1:])
+    assert drawn_speed.NAMES[::5] == ("cells", "defects") and len(drawn_speed.NAMES) == 6

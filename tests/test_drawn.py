@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from yolo_ft.core.targets import Target
 from yolo_ft.data.dataset import load_dataset, load_splits
 from yolo_ft.data.drawn.cells import draw_cells
 from yolo_ft.data.drawn.defects import draw_defects
-from yolo_ft.data.drawn.domains import CELLS_DOMAINS
+from yolo_ft.data.drawn.domains import CELLS_DOMAINS, parse_domain
 from yolo_ft.data.drawn.sets import DrawnSet, drawn_set, fingerprint
 
 SLOW_PROCESSOR = """
@@ -28,6 +29,15 @@ from yolo_ft.data.drawn.cells import draw_cells
 pictures = [draw_defects(i) for i in range(6)] + [draw_cells(i, domain=parse_domain("field-lab")) for i in range(3)]
 print(fingerprint(*zip(*pictures)))
 """
+SHA256 = {  # of images 0, 3 and 11 with seed 7, 97 x 211 pixels
+    "": "59493c71b076920b9307a94270897d383a223b5a775393f74cba8bb18c780381",
+    "blue-stain": "ab3117d2ca7a8b0eaa3d875ad8271df3e785019dd0719e724b45bfc19ee82190",
+    "field-lab": "82e98a4032cbf02afd3b342d2fe8aa147daaa860a0b60d616b89744ca694909f",
+    "thick-smear": "ee5b73340c65bfe5774fbda688e2ddf2f177dab4915ef056cd45aeab34edb544",
+    "low-power": "67384832ddea0306e0310538511c9ddae0494df881bd49534b778db8597a13a7",
+    "magnification=1.6,density=0.3": "ac93ca7948a94c51ea99e6310fa6d6962c69afceb082b35025a2dc7cf9e12d95",
+    "magnification=0.6,density=2.5,focus=0": "90821915544995b80eecfd90d9d437ee8f26482cf8af4b6b02b103b8d57ea30e",
+}
 VECTORS = "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V3 X86_V4 ASIMDDP SVE"
 
 
@@ -90,6 +100,20 @@ def test_named_domains_load_everywhere_and_have_the_committed_bytes(name):
     assert dataset.name == f"cells:{name}" and dataset.names == {0: "RBC", 1: "WBC", 2: "Platelets"}
     assert dataset.keys[3] == f"cells-{name}/test/00003" and len(dataset) == 60
     assert (dataset.image(4) == draw_cells(2004, domain=CELLS_DOMAINS[name])[0]).all()
+
+
+@pytest.mark.parametrize("text", SHA256)
+def test_domains_and_controls_have_the_committed_bytes_at_any_size(text):
+    pictures = [draw_cells(i, seed=7, height=97, width=211, domain=parse_domain(text)) for i in (0, 3, 11)]
+    assert fingerprint(*zip(*pictures, strict=True)) == SHA256[text]
+
+
+@pytest.mark.parametrize("name", ["cells:low-power", "defects"])
+def test_threads_draw_the_same_bytes(name):
+    draw = drawn_set(name).draw
+    with ThreadPoolExecutor(3) as pool:
+        at_once = list(pool.map(draw, range(9)))
+    assert fingerprint(*zip(*at_once, strict=True)) == fingerprint(*zip(*map(draw, range(9)), strict=True))
 
 
 def test_defects_load_everywhere_and_have_the_committed_bytes():

@@ -18,10 +18,11 @@ from yolo_ft.data.drawn.smear import (
     RBC,
     WBC,
     draw_platelet,
-    draw_red_cell,
+    draw_red_cells,
     draw_speck,
     draw_stain,
     draw_white_cell,
+    red_cell,
 )
 
 FIRST_EIGHT = "0bdd1a76a8d627fc63234fc1b606ad99c0f581ab14b3dd1400f4ce3b31f94b22"
@@ -109,6 +110,10 @@ def test_pictures_are_neither_flat_nor_burnt_out(drawn):
         assert (image == 255).mean() < 0.01 and (image == 0).mean() < 0.01
 
 
+def draw_red_cell(canvas, dice, stain, outline, ghost=False) -> None:
+    draw_red_cells(canvas, stain, [red_cell(dice, stain, outline, ghost)])
+
+
 DRAWERS = {RBC: draw_red_cell, WBC: draw_white_cell, PLATELET: draw_platelet}
 SIZES = {RBC: (26.0, 21.0), WBC: (50.0, 46.0), PLATELET: (11.0, 8.0)}
 
@@ -179,6 +184,22 @@ def test_overlapping_stains_absorb_twice():
         canvas.stain(left, 0, np.ones((4, 3), np.float32), (0.5, 0.25, 0.0))
     assert canvas.light[0, 0].tolist() == [0.5, 0.25, 0.25, 0.5]
     assert canvas.light[1, 0].tolist() == [0.75, 0.5625, 0.5625, 0.75] and (canvas.light[2] == 1).all()
+
+
+def test_red_cells_drawn_at_once_are_those_drawn_one_by_one():
+    """More than one batch, of very different sizes, some beyond the border."""
+    dice, one_by_one, at_once = Dice(4), Canvas(90, 120, 0.8), Canvas(90, 120, 0.8)
+    stain, cells = draw_stain(dice), []
+    for k in range(19):
+        place = dice.uniform(-20, 140), dice.uniform(-20, 110), dice.uniform(4, 40), dice.uniform(4, 30)
+        cells.append(red_cell(dice, stain, Outline(*place, dice.direction(), 0.1, 0.3, 0.03), ghost=k % 5 == 0))
+        draw_red_cells(one_by_one, stain, cells[-1:])
+    draw_red_cells(at_once, stain, cells)
+    assert (one_by_one.light == at_once.light).all() and (at_once.light < 0.9).any()
+    assert one_by_one.target(0.0).boxes.tolist() == at_once.target(0.0).boxes.tolist()
+    assert len(at_once.target(0.0)) == 15
+    draw_red_cells(at_once, stain, [])
+    assert (one_by_one.light == at_once.light).all()
 
 
 def test_specks_and_ghosts_have_no_label():

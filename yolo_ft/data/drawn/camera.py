@@ -14,7 +14,12 @@ def soften(image: np.ndarray, step: int) -> np.ndarray:
     for _ in range(2):  # rows, then columns: each pass blurs along the first axis and transposes
         n = len(image)
         wide = np.concatenate([image[:1]] * step + [image] + [image[-1:]] * step)
-        image = ((wide[:n] + wide[2 * step :] + image + image + 2) >> 2).T
+        blurred = wide[:n] + wide[2 * step :]
+        blurred += image
+        blurred += image
+        blurred += 2
+        blurred >>= 2
+        image = blurred.T
     return image
 
 
@@ -33,9 +38,9 @@ def focus(dice: Dice, height: int, width: int) -> tuple[list[int], np.ndarray]:
     sharpness, middle = dice.uniform(0, 1), dice.integer(100, 256)
     steps = [1] if sharpness > 0.7 else [1, 1] if sharpness > 0.4 else [1, 1, 2]
     slope_x, slope_y = dice.integer(-200, 200), dice.integer(-200, 200)
-    columns = np.arange(width) * slope_x // width - slope_x // 2
-    rows = np.arange(height) * slope_y // height - slope_y // 2
-    return steps, (np.clip(rows[:, None] + columns + middle, 0, 256) >> 5).astype(np.int16)
+    columns = (np.arange(width) * slope_x // width - slope_x // 2).astype(np.int16)
+    rows = (np.arange(height) * slope_y // height - slope_y // 2 + middle).astype(np.int16)
+    return steps, np.clip(rows[:, None] + columns, 0, 256) >> 5
 
 
 def defocus(image: np.ndarray, amount: float) -> np.ndarray:
@@ -49,8 +54,13 @@ def defocus(image: np.ndarray, amount: float) -> np.ndarray:
 def noise(dice: Dice, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sensor noise for red, green and blue: (h, w) int16 in -510..510, bell-shaped, standard deviation 148."""
     bits = hash_uint32(np.arange(height * width).reshape(height, width), dice.integer(0, 2**31))
-    a, b, c, d = ((bits >> np.uint32(shift) & np.uint32(255)).astype(np.int16) for shift in (0, 8, 16, 24))
-    return a + b - c - d, a + c - b - d, a + b + c + d - 510
+    a, b, c, d = ((bits >> np.uint32(shift)).astype(np.uint8).astype(np.int16) for shift in (0, 8, 16, 24))
+    outer, inner = a - d, b - c
+    a += b
+    c += d
+    a += c
+    a -= 510
+    return outer + inner, outer - inner, a
 
 
 def _telephone(
@@ -76,11 +86,14 @@ def photograph(canvas: Canvas, dice: Dice, domain: CellsDomain = USUAL) -> np.nd
         light, colour = _telephone(light, colour, domain.camera)
         gain += flare >> 3
     for k in range(3):
-        sharp = np.minimum(canvas.light[k] * light * (colour[k] * 16), 4080).astype(np.int16)
+        sharp = np.clip(canvas.light[k] * light * (colour[k] * 16), 0, 4080).astype(np.int16)
         soft = sharp
         for step in steps:
             soft = soften(soft, step)
-        sharp += (soft - sharp) * blend >> 3
+        soft -= sharp
+        soft *= blend
+        soft >>= 3
+        sharp += soft
         sharp = defocus(sharp, 1 - domain.focus)
         if flare:  # scattered light lifts the dark
             sharp += (int(colour[k] * 14) - sharp >> 3) * flare >> 6

@@ -7,8 +7,9 @@ while sin, exp or the sum of many floats depend on the library and the processor
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import chain, count
 
 import numpy as np
 
@@ -31,16 +32,7 @@ class Dice:
         stream = 0
         for part in key:
             stream = int(hash_uint32(part, stream))
-        self._stream, self._blocks, self._values = stream, 0, iter(())
-
-    def _next(self) -> int:
-        value = next(self._values, None)
-        if value is not None:
-            return value
-        start = self._blocks * _BLOCK
-        self._blocks += 1
-        self._values = iter(hash_uint32(np.arange(start, start + _BLOCK), self._stream).tolist())
-        return next(self._values)
+        self._next = chain.from_iterable(_blocks(stream)).__next__  # an image takes thousands of draws, one by one
 
     def integer(self, low: int, high: int) -> int:
         """A whole number, `low` and `high` included."""
@@ -66,6 +58,12 @@ class Dice:
         """A unit vector (x, y)."""
         table = directions()
         return table[self.integer(0, len(table) - 1)]
+
+
+def _blocks(stream: int) -> Iterator[list[int]]:
+    """The draws of a stream, hashed when they are needed."""
+    for start in count(0, _BLOCK):
+        yield hash_uint32(np.arange(start, start + _BLOCK), stream).tolist()
 
 
 @cache
@@ -112,6 +110,11 @@ def check_size(height: int, width: int) -> None:
         )
 
 
+def _extent(found: np.ndarray) -> tuple[int, int]:
+    """From the first true entry of (n,) bool to behind the last one."""
+    return int(found.argmax()), len(found) - int(found[::-1].argmax())
+
+
 class Scene:
     """A picture in the making: its size, and which labelled object is topmost at each pixel.
 
@@ -136,10 +139,10 @@ class Scene:
 
         `area`: its pixels, where the mask holds only a part of them.
         """
-        columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+        (x0, x1), (y0, y1) = (_extent(mask.any(axis=axis)) for axis in (0, 1))
         canvas, patch = self.crop(left, top, mask.shape)
-        self._owner[canvas][mask[patch]] = len(self._labels)
-        self._boxes.append((left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1))
+        np.putmask(self._owner[canvas], mask[patch], len(self._labels))
+        self._boxes.append((left + x0, top + y0, left + x1, top + y1))
         self._areas.append(int(np.count_nonzero(mask)) if area is None else area)
         self._labels.append(label)
 
@@ -150,7 +153,7 @@ class Scene:
         """
         if not self._labels:
             return Target()
-        seen = np.bincount(self._owner[self._owner >= 0], minlength=len(self._labels))
+        seen = np.bincount(self._owner.ravel() + 1, minlength=len(self._labels) + 1)[1:]
         boxes = np.array(self._boxes)
         boxes[:, 0::2] = boxes[:, 0::2].clip(0, self.width)
         boxes[:, 1::2] = boxes[:, 1::2].clip(0, self.height)
@@ -174,11 +177,27 @@ class Canvas(Scene):
 
         `hiding` in [0, 1] first takes away that much of what lies below (an opaque body hides it).
         """
-        canvas, patch = self.crop(left, top, density.shape)
-        density = density[patch]
-        hidden = np.minimum(np.maximum(density, 0) * (2.0 * hiding), hiding) if hiding else None
-        for plane, share in zip(self.light, colour, strict=True):
-            view = plane[canvas]
-            if hidden is not None:
-                view += hidden * (1 - view)
-            view *= np.maximum(1 - density * share, 0.02)
+        self.stains([(left, top, *density.shape)], density[None], colour, hiding)
+
+    def stains(
+        self,
+        patches: Sequence[tuple[int, int, int, int]],
+        densities: np.ndarray,
+        colour: Sequence[float],
+        hiding: float = 0.0,
+    ) -> None:
+        """Stain several patches (left, top, rows, columns), one after the other, alike.
+
+        `densities`: (n, rows, columns) float32 of the largest; each begins in the upper left corner.
+        """
+        hidden = np.clip(densities * (2.0 * hiding), 0, hiding) if hiding else densities
+        passing = 1 - densities[:, None] * np.array(colour, np.float32)[:, None, None]
+        np.clip(passing, 0.02, np.inf, out=passing)  # vectorised, as `maximum` with one number is not
+        for below, through, (left, top, *shape) in zip(hidden, passing, patches, strict=True):
+            canvas, patch = self.crop(left, top, shape)
+            view = self.light[(slice(None), *canvas)]
+            light = view.copy()  # in one piece, all colours at once: much faster than in place
+            if hiding:
+                light += below[patch] * (1 - light)
+            light *= through[(slice(None), *patch)]
+            view[...] = light

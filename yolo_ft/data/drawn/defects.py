@@ -86,7 +86,7 @@ def _photograph(plate: Plate, dice: Dice) -> np.ndarray:
     steps, blend = focus(dice, height, width)
     image, gain = np.empty((height, width, 3), np.uint8), dice.integer(1, 6)
     warm, green = dice.middling(-0.07, 0.07), dice.uniform(-0.012, 0.012)
-    sharp = (np.minimum(plate.light, 1) * 4000).astype(np.int16)
+    sharp = (np.clip(plate.light, -np.inf, 1) * 4000).astype(np.int16)
     soft = sharp
     for step in steps[:2]:
         soft = soften(soft, step)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yolo_ft.data.drawn.canvas import Canvas, Dice
 from yolo_ft.data.drawn.shapes import Outline
-from yolo_ft.data.drawn.smear import Stain, draw_platelet, draw_red_cell, draw_speck
+from yolo_ft.data.drawn.smear import RedCell, Stain, draw_platelet, draw_red_cells, draw_speck, red_cell
 
 _FIELD = 320 * 240  # pixels for which the counts below are meant
 
@@ -84,8 +84,9 @@ def red_cells(
 
     A cell for which `show()` is false keeps its place and its draws but is not seen: the others stay as they are.
     """
-    size, nowhere = habits.size, Canvas(1, 1, canvas.zoom)
+    size = habits.size
     placed: list[Outline] = []
+    seen: list[RedCell] = []
     for _ in range(dice.count(habits.mean * density * field.area)):
         for _ in range(6):
             if placed and dice.chance(habits.piling):
@@ -105,7 +106,10 @@ def red_cells(
         shape = dice.uniform(-0.1, 0.1), dice.uniform(-0.035, 0.035), dice.uniform(-0.3, 0.3)
         outline = Outline(x, y, radius * root, radius / root, along, *shape)
         placed.append(outline)
-        draw_red_cell(canvas if show() else nowhere, dice, stain, outline, ghost=dice.chance(habits.ghosts))
+        cell = red_cell(dice, stain, outline, ghost=dice.chance(habits.ghosts))
+        if show():
+            seen.append(cell)
+    draw_red_cells(canvas, stain, seen)
     return placed
 
 
