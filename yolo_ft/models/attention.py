@@ -30,6 +30,7 @@ class Attention(nn.Module):
         self.pe = Conv(channels, channels, 3, groups=channels, activation=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(b, c, h, w) -> the same shape: every place a weighted mean of all places."""
         b, c, h, w = x.shape
         parts = [self.key_channels, self.key_channels, self.value_channels]
         q, k, v = self.qkv(x).reshape(b, self.heads, sum(parts), h * w).split(parts, 2)  # (b, heads, channels, places)

@@ -117,6 +117,7 @@ class SPPF(nn.Module):
         self.residual = residual
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(b, c_in, h, w) -> (b, c_out, h, w)."""
         y = self.cv1(x)
         y1 = self.m(y)
         y2 = self.m(y1)

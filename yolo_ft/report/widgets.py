@@ -41,6 +41,7 @@ def explorer(controls: Mapping[str, Any], view: View) -> ipywidgets.VBox:
     picture, table, sentence = ipywidgets.Image(format="png"), ipywidgets.HTML(), ipywidgets.HTML()
 
     def redraw(_change: Any = None) -> None:
+        """Show the view of what the controls say now."""
         content, told = view(**{name: control.value for name, control in controls.items()})
         if isinstance(content, str):
             table.value = content
