@@ -39,7 +39,10 @@ def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
     comparison = compare(folder)
     assert comparison.notes == () and not recwarn.list
     assert (comparison.arms["seeds"] >= enough).all()
-    assert {"command", "weights", "weights_sha256"} <= set(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    used = {json.loads((run / "summary.json").read_text(encoding="utf-8"))["weights"] for run in runs} & set(api.PACKAGED)
+    named = {name.replace("packaged", "weights").replace("-", "_") for name in used}
+    assert set(about) - {"note"} == {"command", *named, *(f"{name}_sha256" for name in named)} and named
 
 
 def test_drawn_cells_are_as_hard_as_photographs():
@@ -138,5 +141,7 @@ def test_the_weights_of_another_family_are_recorded_too(tmp_path, monkeypatch):
     about = freeze_study.origin(options)
     assert about["command"].endswith("bccd --arms none yolo26n-freeze11 --epochs 9")
     assert about["weights_sha256"] != about["weights_yolo26n_sha256"]
+    alone = freeze_study.origin(freeze_study.parse(["--data", "x/bccd", "--arms", "yolo26n-freeze11", "scratch"]))
+    assert [name for name in alone if "weights" in name] == ["weights_yolo26n", "weights_yolo26n_sha256"]
     wanted = freeze_study.command("yolo26n-musgd", 0, "bccd", 6)[-8:]
     assert wanted == "--weights packaged-yolo26n --set optimizer=MuSGD --set lr0=0.01 --set weight_decay=0.0005".split()

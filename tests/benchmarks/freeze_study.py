@@ -180,8 +180,8 @@ def origin(options: argparse.Namespace) -> dict:
         words = given if isinstance(given, list) else [given]
         command += [f"--{name.replace('_', '-')}", *map(str, words)] if given != usual else []
     about = {"command": " ".join(command)}
-    sources = {ARMS[arm][1] for arm in options.arms if ARMS[arm][:1] == ["--weights"]} & set(PACKAGED)
-    for source in sorted({"packaged", *sources}):
+    sources = {ARMS[arm][1] if ARMS[arm][:1] == ["--weights"] else "packaged" for arm in options.arms}
+    for source in sorted(sources & set(PACKAGED)):
         path, key = packaged_weights(source), source.replace("packaged", "weights").replace("-", "_")
         about |= {key: load_checkpoint(path).metadata, f"{key}_sha256": sha256(path)}
     return about
