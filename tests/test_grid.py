@@ -11,6 +11,7 @@ from benchmarks import augment_study, grid
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
+from yolo_ft.data.dataset import load_dataset
 from yolo_ft.report import recorded as home
 from yolo_ft.report.recorded import ABOUT, ROWS, recorded_rows
 
@@ -80,16 +81,17 @@ def test_every_arm_of_every_study_can_be_configured():
 def test_the_study_of_lesson_09_is_three_grids_of_known_arms(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(grid, "main", lambda call: calls.append(grid.parse(call)) or 0)
-    for name in ("bccd", "mask"):
-        (tmp_path / name).mkdir()
+    twice = load_dataset("cells").subset([3, 3])
+    monkeypatch.setattr(augment_study, "load_dataset", lambda path: twice)
     call = [str(tmp_path), "--out", str(tmp_path)]
     assert augment_study.main([*call, "--jobs", "2"]) == 0
     assert [(Path(c.data).name, c.images, c.epochs, len(c.arms)) for c in calls] == [
-        *(("bccd", ["20"], [80], 7), ("bccd", ["all"], [12], 4), ("mask", ["400"], [12], 2))
+        *(("bccd", ["20"], [80], 7), ("bccd", ["all"], [12], 4), ("mask", ["400"], [12], 5))
     ]
     assert all(c.study == "augment" and c.jobs == 2 and c.seeds == [0, 1, 2, 3, 4] for c in calls)
     assert all(set(c.arms) <= set(grid.STUDIES["augment"]) and c.out == tmp_path for c in calls)
-    assert "augment_study.py" in json.loads((tmp_path / ABOUT).read_text(encoding="utf-8"))["command"]
+    about = json.loads((tmp_path / ABOUT).read_text(encoding="utf-8"))
+    assert "augment_study.py" in about["command"] and about["effective_images"] == {"bccd": 1.0, "mask": 1.0}
     monkeypatch.setattr(grid, "main", lambda call: 1)
     assert augment_study.main(call) == 1
 

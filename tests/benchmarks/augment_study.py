@@ -1,10 +1,10 @@
 """Make the recorded study of lesson 09: presets, single transforms and pasting, five seeds each, on real images.
 
-    python tests/benchmarks/augment_study.py path/to/data --jobs 2  # an hour on 2 cores; repeat to go on
+    python tests/benchmarks/augment_study.py path/to/data --jobs 2  # two hours on 2 cores; repeat to go on
 
-`path/to/data` holds `bccd` and `mask`, each with a data.yaml. Three grids (see grid.py) share one table. The presets
-take about as many optimiser steps on 20 images (80 epochs of 2 batches) as on all 205 (12 of 13), so that a difference
-between the two sizes is one of images.
+`path/to/data` holds `bccd`, whose images are all alike, and `mask`, whose images are all different; each with a
+data.yaml. Three grids (see grid.py) share one table. The presets take about as many optimiser steps on 20 images (80
+epochs of 2 batches) as on all 205 (12 of 13), so that a difference between the two sizes is one of images.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # runs from a clone, installed 
 
 from benchmarks import grid  # noqa: E402
 
+from yolo_ft.data.augmentation.diversity import diversity  # noqa: E402
+from yolo_ft.data.dataset import load_dataset  # noqa: E402
 from yolo_ft.data.files import write_json_atomic  # noqa: E402
 from yolo_ft.finetune.hyp import PRESETS  # noqa: E402
 from yolo_ft.report.recorded import ABOUT  # noqa: E402
@@ -28,7 +30,7 @@ SINGLE = ("flips", "rotation", "brightness")
 GRIDS = (  # data, images, epochs, arms
     ("bccd", "20", "80", (*PRESETS, *SINGLE)),
     ("bccd", "all", "12", tuple(PRESETS)),
-    ("mask", "400", "12", ("default", "paste")),
+    ("mask", "400", "12", (*PRESETS, "paste")),
 )
 
 
@@ -45,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for data, images, epochs, arms in GRIDS:
         what = ["--data", str(options.data / data), "--images", images, "--epochs", epochs, "--arms", *arms]
         codes.append(grid.main(["augment", *what, *common]))
-    write_json_atomic(Path(options.out, ABOUT), grid.about("augment") | {"command": COMMAND})
+    sets = sorted({data for data, *_ in GRIDS})
+    worth = {data: round(diversity(load_dataset(options.data / data)).effective, 1) for data in sets}
+    write_json_atomic(Path(options.out, ABOUT), grid.about("augment") | {"command": COMMAND, "effective_images": worth})
     return max(codes)
 
 
