@@ -40,8 +40,8 @@ def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
     assert comparison.notes == () and not recwarn.list
     assert (comparison.arms["seeds"] >= enough).all()
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    used = {json.loads((run / "summary.json").read_text(encoding="utf-8"))["weights"] for run in runs} & set(api.PACKAGED)
-    named = {name.replace("packaged", "weights").replace("-", "_") for name in used}
+    began = {json.loads((run / "summary.json").read_text(encoding="utf-8"))["weights"] for run in runs}
+    named = {name.replace("packaged", "weights").replace("-", "_") for name in began & set(api.PACKAGED)}
     assert set(about) - {"note"} == {"command", *named, *(f"{name}_sha256" for name in named)} and named
 
 
