@@ -11,7 +11,6 @@ from picture_sets import in_memory, photograph
 from yolo_ft.core.targets import Target
 from yolo_ft.data.augmentation.diversity import GRID, LIKE, SAMPLE, Diversity, diversity, effective_number, thumbnails
 from yolo_ft.data.dataset import load_dataset
-from yolo_ft.finetune.hyp import PRESETS
 
 
 def flat(levels):
@@ -27,7 +26,7 @@ def test_no_image_is_worth_nothing_and_one_is_worth_one():
 def test_one_image_repeated_is_one_image():
     image = photograph(30, 50)
     found = diversity(in_memory([image] * 30, [Target()] * 30))
-    assert found == Diversity(30, 30, 1.0) and found.preset == "light"
+    assert found == Diversity(30, 30, 1.0)
 
 
 def test_effective_number_by_hand():
@@ -52,13 +51,7 @@ def test_a_large_set_is_sampled_and_always_alike():
     assert str(found).startswith("200 of 250 images compared: worth ")
 
 
-@pytest.mark.parametrize(("effective", "preset"), [(1, "light"), (9.9, "light"), (10, "default")])
-def test_what_is_suggested_exists(effective, preset):
-    assert Diversity(200, 200, effective).preset == preset and preset in PRESETS
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_photographs_of_everything_are_worth_more_than_smears(real_data):
     smears, photographs = (diversity(load_dataset(real_data / name), 64) for name in ("bccd", "coco_mini"))
     assert smears.effective < 5 and photographs.effective > 20 * smears.effective
-    assert (smears.preset, photographs.preset) == ("light", "default")

@@ -94,7 +94,7 @@ NOTHING = {"look": np.nan, "diversity": Diversity(1, 1, 1.0), "small": np.nan}
         ({"look": FAR}, {"freeze": "freeze=5", "lr0": "2-5 times"}),
         ({"look": 0.61}, {"freeze": "freeze=3", "lr0": "default rate"}),
         ({"diversity": Diversity(9, 9, 1.0)}, {"augmentation": "light"}),
-        ({"diversity": Diversity(300, 200, 60.0)}, {"augmentation": "default"}),
+        ({"diversity": Diversity(300, 200, 60.0)}, {"augmentation": "light"}),
         ({"small": 0.5}, {}),
         ({"small": 0.51}, {"imgsz": "larger"}),
     ],
@@ -113,7 +113,7 @@ def test_one_diversity_suggests_the_augmentation():
     found = compare_with_source(statistics(dataset))
     assert found.diversity == diversity(dataset)
     ideas = found.suggestions.set_index("setting")
-    assert f'"{found.diversity.preset}"' in ideas.loc["augmentation", "hypothesis"]
+    assert f"{found.diversity.effective:.1f}" in ideas.loc["augmentation", "because"]
 
 
 def test_the_recording_repeats(tmp_path, capsys):

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/augment_study.py path/to/data --jobs 2  # two hours on 2 cores; repeat to go on
 
-`path/to/data` holds `bccd`, whose images are all alike, and `mask`, whose images are all different; each with a
-data.yaml. Three grids (see grid.py) share one table. The presets take about as many optimiser steps on 20 images (80
-epochs of 2 batches) as on all 205 (12 of 13), so that a difference between the two sizes is one of images.
+`path/to/data` holds `bccd`, whose images are all alike, and `mask` and `deeppcb`, whose images are all different; each
+with a data.yaml. Four grids (see grid.py) share one table. The presets take about as many optimiser steps on 20 images
+(80 epochs of 2 batches) as on all 205 (12 of 13), so that a difference between the two sizes is one of images.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ GRIDS = (  # data, images, epochs, arms
     ("bccd", "20", "80", (*PRESETS, *SINGLE)),
     ("bccd", "all", "12", tuple(PRESETS)),
     ("mask", "400", "12", (*PRESETS, "paste")),
+    ("deeppcb", "all", "12", tuple(PRESETS)),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; the exit code is 0 when all three grids are recorded."""
+    """Entry point; the exit code is 0 when all grids are recorded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder that holds bccd and mask")
+    parser.add_argument("data", type=Path, help="folder that holds bccd, mask and deeppcb")
     parser.add_argument("--seeds", nargs="+", default=["0", "1", "2", "3", "4"])
     parser.add_argument("--jobs", default="1", help="runs at once")
     parser.add_argument("--out", default=str(grid.RECORDED / "augment"), help="folder of the study")

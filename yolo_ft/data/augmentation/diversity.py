@@ -1,4 +1,4 @@
-"""How many different images a data set really holds, and which augmentation that suggests trying first.
+"""How many different images a data set really holds.
 
 Two hundred frames of one camera can be worth two photographs. The measure is the diversity of order 2 of Leinster and
 Cobbold (2012, doi:10.1890/10-2402.1): one over the mean likeness of two images drawn at random. Lesson 09.
@@ -21,7 +21,6 @@ MEANS = GRID * GRID * 3  # numbers that stand for an image
 LIKE = 0.1  # root mean square difference (levels from 0 to 1) at which two images are alike by 1/e
 SAMPLE = 200  # images compared at most, drawn at random
 STREAM = 4  # last word of the key of that draw
-FEW = 10  # effective images: fewer are little diversity
 
 
 @dataclass(frozen=True)
@@ -32,21 +31,8 @@ class Diversity:
     compared: int
     effective: float
 
-    @property
-    def preset(self) -> str:
-        """The augmentation preset to try first: a hypothesis, to be tested by training.
-
-        Not as claim A1 would have it, but as the recorded study of lesson 09 found it: light augmentation did best on
-        some two hundred images that are alike, the default does as well on images that are not, the strong preset
-        never did.
-        """
-        return "light" if self.effective < FEW else "default"
-
     def __str__(self) -> str:
-        return (
-            f"{self.compared} of {self.images} images compared: worth {self.effective:.1f} different ones. "
-            f'Hypothesis to test: augmentation preset "{self.preset}".'
-        )
+        return f"{self.compared} of {self.images} images compared: worth {self.effective:.1f} different ones."
 
 
 def diversity(dataset: Dataset, imgsz: int = 320) -> Diversity:
