@@ -103,7 +103,7 @@ def suggestions(look: float, diversity: Diversity, small: float) -> pd.DataFrame
         rows += _by_look(look)
     if diversity.compared > 1:
         because = (
-            "it was best, or level with the best, on every set recorded, whatever its diversity "
+            "no other preset was reliably better on any set recorded, whatever its diversity "
             f"(your images are worth {diversity.effective:.1f} different ones)"
         )
         rows.append(("augmentation", 'hyp="light" is the preset to try first', because, "claim A1, lesson 09"))
