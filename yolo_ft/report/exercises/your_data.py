@@ -27,7 +27,7 @@ ROWS = (
         2,
         5,
         "60 films of 5 frames each are split at random, frame by frame: 240 frames train, 60 validate. What is the "
-        "probability that a validation frame has at least one frame of its own film in training? (0 to 1, to 0.003)",
+        "probability that a validation frame has at least one frame of its own film in training? (0 to 1, four decimals)",
         0.9986,
         "All four others would have to be in validation as well, which happens in 0.14 % of the cases.",
         (
@@ -41,7 +41,7 @@ ROWS = (
             "Its four siblings must all be among the other 59 validation frames.",
             "1 − (59 · 58 · 57 · 56) / (299 · 298 · 297 · 296), nearly 1 − 0.2⁴.",
         ),
-        tolerance=0.003,
+        tolerance=0.0003,
     ),
     Exercise(
         "06.3",
