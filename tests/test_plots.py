@@ -117,6 +117,16 @@ def test_boxes_are_drawn_where_they_are():
     assert truth.get_linestyle() != found.get_linestyle()
 
 
+def test_many_names_in_one_picture_are_written_smaller():
+    sizes = []
+    for count in (pictures.CROWDED, pictures.CROWDED + 1):
+        boxes = np.tile(np.array([[5, 5, 20, 20]], np.float32), (count, 1))
+        drawn = pictures.draw_boxes(IMAGE, Target(boxes, np.zeros(count, np.int64)), None, {0: "RBC"})
+        sizes.append({text.get_fontsize() for text in drawn.axes[0].texts})
+    usual, small = sizes
+    assert len(usual) == len(small) == 1 and min(small) < min(usual)
+
+
 def test_answering_cells_lie_in_units_of_cells():
     levels = {"P3": (3, 4, [(1, 2), (0, 2)]), "P4": (1, 2, [])}
     left, right = plots.answering_cells(IMAGE, (0.5, 0.5, 0.25, 1 / 3), levels).axes

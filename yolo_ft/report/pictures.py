@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.report.plots import BLUE, FONT, VERMILLION
 
+CROWDED = 12  # boxes in a picture beyond which their names are written smaller
 HALO = [withStroke(linewidth=3.5, foreground="white")]  # lines stay visible on any image
 Panel = tuple[str, np.ndarray, Target | None, Detections | None]
 
@@ -44,12 +45,13 @@ def draw_panels(panels: Sequence[Panel], names: Mapping[int, str] | None = None,
     for ax, (title, image, truth, detections) in zip(axes.flat, panels, strict=False):
         ax.imshow(image)
         ax.set_title(title, fontsize=FONT + 1)
+        size = FONT if len(truth or ()) + len(detections or ()) <= CROWDED else FONT - 3
         if truth is not None:
             for box, index in zip(truth.boxes, truth.labels, strict=True):
-                _box(ax, box, BLUE, "-", _name(index, names), above=False)
+                _box(ax, box, BLUE, "-", _name(index, names), size, above=False)
         if detections is not None:
             for box, index, score in zip(detections.boxes, detections.labels, detections.scores, strict=True):
-                _box(ax, box, VERMILLION, "--", f"{_name(index, names)} {score:.2f}".strip(), above=True)
+                _box(ax, box, VERMILLION, "--", f"{_name(index, names)} {score:.2f}".strip(), size, above=True)
     return figure
 
 
@@ -63,14 +65,14 @@ def _name(index: int, names: Mapping[int, str] | None) -> str:
     return "" if names is None else names[int(index)]
 
 
-def _box(ax: Axes, box: np.ndarray, color: str, style: str, text: str, above: bool) -> None:
+def _box(ax: Axes, box: np.ndarray, color: str, style: str, text: str, size: float, above: bool) -> None:
     """One rectangle; truth is written below its box and detections above, so that a matched pair stays readable."""
     x1, y1, x2, y2 = (float(value) for value in box)
     patch = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=2, linestyle=style)
     patch.set_path_effects(HALO)
     ax.add_patch(patch)
     place = {"xy": (x1, y1 if above else y2), "va": "bottom" if above else "top", "ha": "left"}
-    ax.annotate(text, fontsize=FONT, color=color, path_effects=HALO, annotation_clip=True, **place)
+    ax.annotate(text, fontsize=size, color=color, path_effects=HALO, annotation_clip=True, **place)
 
 
 def tile_grid(groups: Mapping[str, np.ndarray], columns: int = 8, color_map: str = "gray") -> Figure:

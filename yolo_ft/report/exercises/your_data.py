@@ -27,7 +27,8 @@ ROWS = (
         2,
         5,
         "60 films of 5 frames each are split at random, frame by frame: 240 frames train, 60 validate. What is the "
-        "probability that a validation frame has at least one frame of its own film in training? (0 to 1, four decimals)",
+        "probability that a validation frame has at least one frame of its own film in training? (0 to 1, four "
+        "decimals)",
         0.9986,
         "All four others would have to be in validation as well, which happens in 0.14 % of the cases.",
         (
