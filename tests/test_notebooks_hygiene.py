@@ -103,6 +103,15 @@ def test_has_one_typed_and_commented_parameters_cell(path):
         assert parameter.convert(parameter.default) == parameter.default
 
 
+def test_no_loop_overwrites_a_parameter(path):
+    """A reader who runs an earlier cell again would train on what the last loop left behind."""
+    parameters = set(read_parameters(nbformat.read(path, as_version=4)))
+    for cell in code_cells(path):
+        loops = [node.target for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.For)]
+        taken = {name.id for target in loops for name in ast.walk(target) if isinstance(name, ast.Name)}
+        assert not taken & parameters, f"{taken & parameters}: give the loop another name"
+
+
 def test_reads_like_a_lesson(path):
     prose = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
     assert re.match(r"# \S", prose[0]), "the first cell is the title"

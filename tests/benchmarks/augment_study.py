@@ -2,9 +2,9 @@
 
     python tests/benchmarks/augment_study.py path/to/data --jobs 2  # two hours on 2 cores; repeat to go on
 
-`path/to/data` holds `bccd`, whose images are all alike, and `mask` and `deeppcb`, whose images are all different; each
-with a data.yaml. Four grids (see grid.py) share one table. The presets take about as many optimiser steps on 20 images
-(80 epochs of 2 batches) as on all 205 (12 of 13), so that a difference between the two sizes is one of images.
+`path/to/data` holds `bccd`, whose images are all alike, and `mask` and `deeppcb`, most of whose images are unlike each
+other; each with a data.yaml. Four grids (see grid.py) share one table. The presets take about as many optimiser steps
+on 20 images (80 epochs of 2 batches) as on all 205 (12 of 13): a difference between the two sizes is not one of steps.
 """
 
 from __future__ import annotations
