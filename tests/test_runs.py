@@ -241,6 +241,26 @@ def test_peak_memory_sees_an_allocation():
         assert again.peak_mb <= again.start_mb + 10
 
 
+def test_a_slow_look_of_the_thread_does_not_undo_the_peak(monkeypatch):
+    looking, seen = threading.Event(), threading.Event()
+
+    def reading() -> float:
+        if threading.current_thread().name != "peak-memory":
+            return 100.0 if looking.is_set() else 1.0
+        looking.set()  # the thread has begun to look, and ends after the block has seen its peak
+        assert seen.wait(10)
+        return 1.0
+
+    monkeypatch.setattr(machine, "anonymous_mb", reading)
+    memory = machine.PeakMemory(interval=0.001)
+    with memory:
+        assert looking.wait(10)
+        assert memory.peak_mb == 100.0
+        monkeypatch.setattr(machine, "anonymous_mb", lambda: 1.0)
+        seen.set()
+    assert memory.peak_mb == 100.0
+
+
 def test_peak_memory_is_watched_by_its_thread():
     gc.collect()
     with machine.PeakMemory(interval=0.001) as memory:

@@ -88,6 +88,7 @@ class PeakMemory:
         self.interval = interval
         self.start_mb = 0.0
         self._peak_mb = 0.0
+        self._lock = threading.Lock()  # the block and the thread both look: neither may undo the other's peak
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -119,7 +120,9 @@ class PeakMemory:
         return self._peak_mb
 
     def _look(self) -> None:
-        self._peak_mb = max(self._peak_mb, anonymous_mb())
+        seen = anonymous_mb()
+        with self._lock:
+            self._peak_mb = max(self._peak_mb, seen)
 
     def _watch(self) -> None:
         while not self._stop.wait(self.interval):
