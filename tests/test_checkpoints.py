@@ -334,3 +334,12 @@ def test_a_local_file_wins_over_the_official_name(tmp_path, nano, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_checkpoint("yolov5n.pt", nano, {"mine": True})
     assert load_checkpoint("yolov5n.pt").metadata == load_checkpoint("yolov5n").metadata == {"mine": True}
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    model = build_model("yolov5n", 3)
+    with torch.no_grad():
+        model.model[3].conv.weight[0, 0, 0, 0] = torch.nan
+    path = save_checkpoint(tmp_path / "diverged.pt", model)
+    with pytest.raises(UserError, match=r"diverged.pt: model.3.conv.weight holds numbers that are not finite"):
+        load_checkpoint(path)

@@ -171,7 +171,8 @@ def test_interruption_and_warnings(monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "warning: freezing random weights",
-        "yolo-ft: stopped by the keyboard. Runs (--resume), lessons and downloads can be continued.",
+        "yolo-ft: stopped by the keyboard. Lessons, downloads, and runs whose first epoch has ended (--resume) can be "
+        "continued.",
     ]
 
 

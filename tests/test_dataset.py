@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+import yaml
 from picture_sets import fingerprint, in_memory, photograph, write_set
 
 from yolo_ft.core.errors import UserError
@@ -107,6 +108,14 @@ def test_the_users_folder_is_never_changed_and_nothing_in_it_runs(tmp_path):
 def test_a_split_without_any_label_is_an_error_that_says_where_labels_belong(tmp_path):
     file = write_set(tmp_path, {"1.png": None, "2.png": ""})
     with pytest.raises(UserError, match=r"no image of 'train'.*labels.a\.txt"):
+        load_dataset(file)
+    below = tmp_path / "images" / "train"
+    below.mkdir()
+    for image in (tmp_path / "images").glob("*.png"):
+        image.rename(below / image.name)
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) | {"train": "images/train"}
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(UserError, match=r"no image of 'train'.*labels.train.a\.txt"):
         load_dataset(file)
 
 

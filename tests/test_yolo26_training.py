@@ -106,7 +106,7 @@ def test_both_ways_of_measuring(tiny_set):  # noqa: F811
 
 
 def test_settings_of_the_other_family_are_named(tiny_set, tmp_path):  # noqa: F811
-    with pytest.warns(UserWarning, match="loss of yolo26 has no use for obj, anchor_t: nothing"):
+    with pytest.raises(UserError, match="loss of yolo26 has no use for obj, anchor_t: leave out"):
         train(tiny_set, tmp_path, new(), epochs=1, obj=0.5, anchor_t=3.0)
     with pytest.raises(UserError, match="give settings by name"):
         train(tiny_set, tmp_path, new(), epochs=1, hyp="hyp.finetune")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import seed_everything
+from yolo_ft.core.signposts import Signposts
 from yolo_ft.core.targets import Detections
 from yolo_ft.data.dataset import Dataset, load_dataset
-from yolo_ft.data.images import read_image
+from yolo_ft.data.images import image_files, rgb_pixels
 from yolo_ft.finetune import fit as fitting
 from yolo_ft.finetune import inspection
-from yolo_ft.finetune.argument_names import translate
+from yolo_ft.finetune.argument_names import refuse_others, translate
 from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from yolo_ft.finetune.evaluation import detect_images, evaluate
 from yolo_ft.finetune.freezing import FreezePlan, FreezeReport, apply_plan, current_plan, freeze
@@ -36,7 +36,7 @@ PACKAGED = {"packaged": DEFAULT_WEIGHTS, "packaged-yolo26n": DEFAULT_WEIGHTS.wit
 ARCHITECTURE = (".yaml", ".yml")
 
 
-class YOLO:
+class YOLO(Signposts):
     """A detector with its weights: look at it, freeze it, train it, measure it, use it.
 
     `YOLO()` or `YOLO("packaged")` is the packaged YOLOv5n, `YOLO("packaged-yolo26n")` the packaged YOLO26n,
@@ -46,7 +46,23 @@ class YOLO:
     `model` is the network (`nn.Module`), `names` its classes {index: name}. Lesson 00.
     """
 
+    elsewhere = {
+        "info": "layers() and parameter_table() show the network",
+        "export": "save(path) writes the weights, and Ultralytics exports them (tests/back_to_ultralytics.py)",
+        "load": "YOLO(path) makes a model with other weights",
+        "fuse": "BatchNorm is folded by itself where it is fixed",
+        "tune": "a grid of `yolo-ft notebooks run --grid` compares settings",
+        "benchmark": "tests/benchmarks/speed.py measures speed",
+        "track": "predict() finds objects in one image after another",
+        "add_callback": "train(listeners=[...]) hear of every batch and epoch",
+        "to": "train(device=...) chooses the device, predict() and val() take the GPU where there is one",
+        "device": "train(device=...) chooses the device, predict() and val() take the GPU where there is one",
+        "overrides": "the run's config.yaml has the settings",
+        "task": "this package detects",
+    }
+
     def __init__(self, weights: str | Path | None = None, seed: int = 0):
+        self.data: str | Path | Dataset | None = None  # what it was trained on last, here
         self.weights = str(weights or "packaged")
         if self.weights.endswith(ARCHITECTURE):
             seed_everything(seed)
@@ -103,43 +119,67 @@ class YOLO:
             {**(load_hyp(hyp) if hyp else {}), "data": str(data), "freeze": freeze, "weights": self.weights, **given}
         )
         seed_everything(config.seed)
-        self.model = fit_head(self.model, train_set.names, reference=config.transfer_mode == "reference")
-        listeners = [default_listener()] if listeners is None else listeners
-        run = fitting.fit(self.model, train_set, val_set, config, listeners)
-        self.weights = str(run.weights("best"))
+        before, listeners = self.model, [default_listener()] if listeners is None else listeners
+        self.model = fit_head(before, train_set.names, reference=config.transfer_mode == "reference")
+        try:
+            run = fitting.fit(self.model, train_set, val_set, config, listeners)
+        except UserError:  # a training that was refused costs no head
+            self.model = before
+            raise
+        self.weights, self.data = str(run.weights("best")), data
         return run
 
     def val(
-        self, data: str | Path | Dataset, split: str = "val", imgsz: int = 320, batch: int = 16, nms: bool = True
+        self,
+        data: str | Path | Dataset | None = None,
+        split: str = "val",
+        imgsz: int = 320,
+        batch: int = 16,
+        nms: bool = True,
+        **others: object,
     ) -> Metrics:
-        """mAP50, mAP50-95, per-class AP, precision and recall on a dataset. Lesson 04.
+        """mAP50, mAP50-95, per-class AP, precision and recall on `data`, by default what was trained on. Lesson 04.
 
-        `nms=False` measures YOLO26 end to end, without suppression. Lesson 13.
+        `nms=False` measures YOLO26 end to end, without suppression. Lesson 13. Of Ultralytics' further arguments those
+        pass that ask for what happens anyway; the others are a `UserError`, as is a size that the network cannot take.
         """
+        refuse_others(others, ["data", "split", "imgsz", "batch", "nms"])
+        data = self.data if data is None else data
+        if data is None:
+            raise UserError("Say what to measure on, for example val('data.yaml').")
         return evaluate(self.model, data, split, imgsz, batch, end_to_end=not nms)
 
     def predict(
         self,
-        image: str | Path | np.ndarray | Sequence[str | Path | np.ndarray],
+        image: object = None,
         conf: float = 0.25,
         iou: float | None = None,
         imgsz: int | None = None,
         nms: bool = True,
         tile: int | None = None,
         overlap: float = 0.2,
+        **others: object,
     ) -> list[Detections]:
-        """Detections of one image or several (paths, or uint8 RGB arrays (h, w, 3)), one entry per image. Lesson 00.
+        """Detections of one image or several, one entry per image. Lesson 00.
+
+        `image` (or `source`) is a path, a folder of images, a PIL image, a uint8 RGB array (h, w, 3), or a list of
+        these.
 
         Boxes of one class that overlap by more than `iou` (0.45 for YOLOv5, 0.7 for YOLO26) suppress each other;
         `nms=False` does without, which YOLO26 alone can. Lesson 13. Images are seen at `imgsz` (320). With `tile` they
         are cut into tiles of so many px, which share `overlap` of their side, and what is found is put together: for
         images much larger than `imgsz` (then: the tile's own size). Lesson 06.
         """
-        many = [image] if isinstance(image, str | Path | np.ndarray) else list(image)
-        pixels = [each if isinstance(each, np.ndarray) else read_image(Path(each)) for each in many]
+        image = others.pop("source", image)
+        refuse_others(others, ["image", "source", "conf", "iou", "imgsz", "nms", "tile", "overlap"])
+        many = image if isinstance(image, list | tuple) else [image]
+        files = [image_files([each]) if isinstance(each, str | Path) else [each] for each in many]
+        pixels = [rgb_pixels(each) for group in files for each in group]
         if tile:
             return [detect_tiled(self.model, each, tile, overlap, imgsz, conf, iou, not nms) for each in pixels]
-        return detect_images(self.model, pixels, imgsz or 320, conf, iou, end_to_end=not nms)
+        return detect_images(self.model, pixels, 320 if imgsz is None else imgsz, conf, iou, end_to_end=not nms)
+
+    __call__ = predict
 
     def save(self, path: str | Path, half: bool = False) -> None:
         """Write the weights as a checkpoint that `YOLO(path)` reads; `half` stores 16-bit numbers.

@@ -193,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         except KeyboardInterrupt:
             print(
-                "yolo-ft: stopped by the keyboard. Runs (--resume), lessons and downloads can be continued.",
+                "yolo-ft: stopped by the keyboard. Lessons, downloads, and runs whose first epoch has ended (--resume) "
+                "can be continued.",
                 file=sys.stderr,
             )
             return 130

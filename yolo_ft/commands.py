@@ -6,7 +6,6 @@ import csv
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from yolo_ft.core.errors import UserError
@@ -74,12 +73,12 @@ def predict(
     """
     from yolo_ft.api import YOLO
     from yolo_ft.data.formats.writers import write_predictions
-    from yolo_ft.data.images import read_image
+    from yolo_ft.data.images import image_files, read_image
     from yolo_ft.finetune.runs import new_run_folder
     from yolo_ft.report.lessons import png
     from yolo_ft.report.pictures import draw_boxes
 
-    files = _image_files(source)
+    files = image_files(source)
     labels = [place.with_suffix("").as_posix().casefold() for place in files.values()]
     if save_labels and (twice := [label for label in labels if labels.count(label) > 1]):
         raise UserError(f"Two images are called {twice[0]}, so their labels would be one file: predict them apart.")
@@ -190,18 +189,3 @@ def _assignments(texts: Sequence[str]) -> dict[str, Any]:
     for key in pairs:
         require_known(key, DEFAULTS)
     return {key: scalar(value) for key, value in pairs.items()}
-
-
-def _image_files(sources: Sequence[str]) -> dict[Path, Path]:
-    """The files named, and the images of the folders named, sorted; each with its path below what was named."""
-    from yolo_ft.data.images import SUFFIXES
-
-    files: dict[Path, Path] = {}
-    for source in map(Path, sources):
-        if not source.exists():
-            raise UserError(f"There is no file or folder {source}.")
-        inside = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in SUFFIXES]
-        files |= {path: path.relative_to(source) for path in inside} if source.is_dir() else {source: Path(source.name)}
-    if not files:
-        raise UserError(f"There is no image in {', '.join(sources)}.")
-    return files

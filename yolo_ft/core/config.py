@@ -152,13 +152,15 @@ _TYPES = typing.get_type_hints(TrainConfig)
 DEFAULTS = {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING}
 
 
-def require_known(name: str, known: typing.Iterable[str]) -> None:
+def require_known(name: str, known: typing.Iterable[str], kind: str = "setting") -> None:
     """Raise `UserError` naming the nearest of `known` unless `name` is one of them."""
     known = list(known)
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else "see TrainConfig for the settings that exist."
-        raise UserError(f"There is no setting '{name}': {hint}")
+        there = (
+            "see TrainConfig for the settings that exist." if kind == "setting" else f"there are {', '.join(known)}."
+        )
+        raise UserError(f"There is no {kind} '{name}': " + (f"did you mean '{near[0]}'?" if near else there))
 
 
 def _checked(name: str, value: typing.Any, kind: typing.Any) -> typing.Any:

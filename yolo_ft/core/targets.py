@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from yolo_ft.core.boxes import Letterbox
+from yolo_ft.core.signposts import Signposts
 
 
 @dataclass
@@ -36,11 +37,20 @@ class Target:
 
 
 @dataclass
-class Detections:
+class Detections(Signposts):
     """The objects that a detector found in one image, best first.
 
     `boxes`: (n, 4) float32, xyxy in pixels of the original image. `scores`: (n,) float32 in [0, 1]. `labels`: (n,).
     """
+
+    elsewhere = {
+        "conf": "scores has one per box",
+        "cls": "labels has one per box",
+        "xyxy": "boxes is just that, in pixels of the image",
+        "plot": "yolo_ft.report.pictures.draw_boxes(image, detections=...) draws them",
+        "show": "yolo_ft.report.pictures.draw_boxes(image, detections=...) draws them",
+        "save": "yolo-ft predict draws images into a folder",
+    }
 
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))

@@ -168,6 +168,8 @@ def load_dataset(
     """
     if isinstance(data, Dataset):
         return data
+    if not isinstance(data, str | Path):
+        raise UserError(f"data={data!r} is no data set: give a data.yaml, a folder, or a name such as 'cells'.")
     if split not in SPLITS:
         raise UserError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
     if drawn := drawn_set(data):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +56,36 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
         turn = TURNS.get(_orientation(image))
         pixels = _rgb(image, path)
     return np.array(pixels.transpose(turn) if turn is not None else pixels)
+
+
+def rgb_pixels(image: object) -> np.ndarray:
+    """uint8 (h, w, 3) RGB of a path, a PIL image or such an array; `UserError` for anything else."""
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        return np.array(_rgb(image, Path("the PIL image")))
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return image
+    shape = f" {getattr(image, 'dtype', '')} {tuple(image.shape)}" if hasattr(image, "shape") else ""
+    raise UserError(
+        f"An image is a path, a PIL image or a uint8 RGB array (h, w, 3), not {type(image).__name__}{shape}."
+    )
+
+
+def image_files(sources: Sequence[str | Path]) -> dict[Path, Path]:
+    """The files named, and the images of the folders named, sorted; each with its path below what was named.
+
+    Raises `UserError` for what does not exist, and where there is no image at all.
+    """
+    files: dict[Path, Path] = {}
+    for source in map(Path, sources):
+        if not source.exists():
+            raise UserError(f"There is no file or folder {source}.")
+        inside = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in SUFFIXES]
+        files |= {path: path.relative_to(source) for path in inside} if source.is_dir() else {source: Path(source.name)}
+    if not files:
+        raise UserError(f"There is no image in {', '.join(map(str, sources))}.")
+    return files
 
 
 def check_image(path: Path) -> tuple[int, int]:

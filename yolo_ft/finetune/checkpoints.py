@@ -233,6 +233,9 @@ def _recognise(archive: Archive, stored: dict[str, StoredTensor], names: object,
     if model is None:
         raise UserError(f"{name} does not have the tensors of any size of YOLOv5 or YOLO26; {ONLY}.")
     state = {key: _float32(archive.tensor(stored[key])) for key in model.state_dict()}
+    for key, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{name}: {key} holds numbers that are not finite, so it finds nothing: take another file.")
     classes = _class_names(names, model.num_classes, name)
     return Checkpoint(state, classes, model.family, model.size, model.num_classes, metadata)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
 
 from yolo_ft.core.config import TrainConfig
+from yolo_ft.core.errors import UserError
 from yolo_ft.core.parallel import spread
 from yolo_ft.core.targets import Batch, Detections, Target
 from yolo_ft.data.dataset import Dataset, load_dataset
@@ -38,12 +40,14 @@ def detect(
     The defaults are those that the families are measured with: every class above 0.001, the family's own IoU
     (`Detector.val_iou`), at most 300 boxes an image. `end_to_end` does without suppression (see `Detector.detections`).
     Without `compute` the network runs in fp32, on a GPU where there is one. The model's mode is put back afterwards.
+    Raises `UserError` for an `imgsz` that is no multiple of the largest stride, and for numbers out of range.
     Lesson 04.
     """
     import torchvision.ops  # noqa: F401  for `nms`, before threads of ours could import it at the same time
 
     compute = compute or resolve_compute(TrainConfig(precision="fp32"))
     iou = model.val_iou if iou is None else iou
+    _require_usable(model, imgsz, batch, confidence, iou)
     loader, was_training = EvalLoader(dataset, imgsz, batch), model.training
     compute.place(model).eval()
 
@@ -66,6 +70,19 @@ def detect(
     finally:
         model.train(was_training)
     return [found for part in parts for found in part]
+
+
+def _require_usable(model: Detector, imgsz: object, batch: int, confidence: float, iou: float) -> None:
+    stride = max(model.strides)
+    if not isinstance(imgsz, Integral) or imgsz < stride or imgsz % stride:
+        raise UserError(
+            f"imgsz={imgsz}: give a multiple of {stride}; the other side of an image follows from its shape."
+        )
+    if batch < 1:
+        raise UserError(f"batch={batch}: give at least 1.")
+    for name, value in (("conf", confidence), ("iou", iou)):
+        if not 0 <= value <= 1:
+            raise UserError(f"{name}={value:g} is out of range: give a number from 0 to 1.")
 
 
 def evaluate(

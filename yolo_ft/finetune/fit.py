@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.seeding import seed_everything
 from yolo_ft.data.dataset import Dataset, load_dataset
+from yolo_ft.finetune.accounting import image_size
 from yolo_ft.finetune.anchors import fit_anchors
 from yolo_ft.finetune.checkpoints import load_checkpoint, load_training_state, model_from_checkpoint
 from yolo_ft.finetune.compute import Compute, resolve_compute
@@ -49,7 +49,8 @@ def fit(
             f"The model knows {model.num_classes} classes and the data has {train_set.num_classes} "
             f"({', '.join(train_set.names.values())}): use YOLO(...).train, which fits the head to the data."
         )
-    _warn_of_unused(model, config)
+    image_size(model, config.imgsz)
+    _refuse_unused(model, config)
     compute = resolve_compute(config)
     if val_set is not None:
         val_set.cache.allow(config.cache == "ram")
@@ -68,12 +69,12 @@ def fit(
     return Trainer(model, train_set, val_set, config, compute, run, kept, phases, about, listeners).train()
 
 
-def _warn_of_unused(model: Detector, config: TrainConfig) -> None:
-    """Settings that were changed although this family's loss has no use for them."""
+def _refuse_unused(model: Detector, config: TrainConfig) -> None:
+    """Raise `UserError` for settings that were changed although this family's loss has no use for them."""
     usual = TrainConfig()
     changed = [name for name in LOSSES[model.family].unused if getattr(config, name) != getattr(usual, name)]
     if changed:
-        warnings.warn(f"The loss of {model.family} has no use for {', '.join(changed)}: nothing changes.", stacklevel=4)
+        raise UserError(f"The loss of {model.family} has no use for {', '.join(changed)}: leave out what it cannot do.")
 
 
 def plan_phases(config: TrainConfig) -> tuple[Phase, ...]:

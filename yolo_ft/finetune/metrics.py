@@ -15,6 +15,7 @@ import pandas as pd
 from faster_coco_eval import COCO, COCOeval_faster
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.core.signposts import Signposts
 from yolo_ft.core.targets import Detections, Target
 
 MAX_DETECTIONS = 300  # best-scored detections per image and class that count, as in YOLOv5; COCO's own tables use 100
@@ -35,7 +36,7 @@ class Curve:
 
 
 @dataclass(frozen=True, repr=False)
-class Metrics:
+class Metrics(Signposts):
     """What `evaluate` returns. Means are taken over the classes that have at least one labelled object.
 
     `map50`, `map50_95`: mean AP at IoU 0.5, and averaged over IoU 0.50, 0.55, … 0.95. `precision`, `recall`: class
@@ -43,6 +44,13 @@ class Metrics:
     columns images, instances, ap50, ap50_95, precision, recall (the last four NaN for a class without objects).
     `curves`: {class name: Curve}, classes with objects only. All means are NaN when no image has a labelled object.
     """
+
+    elsewhere = {
+        "box": "map50, map50_95, precision, recall and per_class are attributes of the metrics themselves",
+        "maps": "per_class has a row for each class",
+        "results_dict": "to_dict() gives plain numbers",
+        "confusion_matrix": "per_class and curves say what each class reaches",
+    }
 
     map50: float
     map50_95: float

@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.core.signposts import Signposts
 from yolo_ft.data.files import plain, write_json_atomic, write_text_atomic, write_yaml_atomic
 
 CONFIG, ENVIRONMENT, RESULTS, SUMMARY = "config.yaml", "environment.json", "results.csv", "summary.json"
@@ -64,11 +65,19 @@ def new_run_folder(project: str | Path, name: str) -> Path:
             raise UserError(f"The run folder {path} cannot be made ({error.strerror}); choose another.") from None
 
 
-class Run:
+class Run(Signposts):
     """A run folder, read when asked, so a run that still trains shows its latest state.
 
     `Run(path)` opens an existing folder (UserError where there is none); `Run.create(project, name)` makes a new one.
     """
+
+    elsewhere = {
+        "save_dir": "path is the run's folder",
+        "results_dict": "summary has the metrics of the best and of the last epoch",
+        "box": "summary['best'] has map50, map50_95, precision and recall",
+        "maps": "summary['best']['per_class'] has them",
+        "best": "weights('best') is the file, summary['best'] its metrics",
+    }
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -159,7 +168,7 @@ class Run:
         best = summary.get("best") or {}
         scores = [f"{label} {best[key]:.3f}" for key, label in _SHOWN if isinstance(best.get(key), float)]
         text = f"{summary.get('epochs', '?')} epochs"
-        return f"{text}, best {', '.join(scores)} in epoch {best.get('epoch', '?')}" if scores else text
+        return f"{text}, best {', '.join(scores)} in epoch {best['epoch'] + 1}" if scores else text
 
     def _rows(self) -> list[dict[str, str]]:
         """The cells of `results.csv` as they are written, so that rewriting the file keeps every digit."""

@@ -46,7 +46,9 @@ class DataSpec:
     @property
     def hint(self) -> str:
         """Where labels are expected."""
-        return f"Labels are expected beside the images, for example {label_path(self.root / 'images' / 'a.jpg')}."
+        folders = [self.root / entry for entries in self.splits.values() for entry in entries]
+        folder = next((folder for folder in folders if folder.is_dir()), self.root / "images")
+        return f"Labels are expected beside the images, for example {label_path(folder / 'a.jpg')}."
 
     def readers(self, split: str) -> tuple[list[Reader], list[Issue]]:
         """One reader per image of the split, and what was passed over."""
