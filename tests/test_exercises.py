@@ -127,6 +127,21 @@ def test_answer_of_02_3_is_what_the_optimiser_does():
     assert weight.item() == pytest.approx(EXERCISES["02.3"].answer, abs=1e-6)
 
 
+def test_answer_of_03_3_is_what_the_optimiser_does_and_nesterov_has_another(capsys):
+    for nesterov, told in ((False, "correct."), (True, "not correct. That is Nesterov's step")):
+        weight = torch.nn.Parameter(torch.tensor([0.0]))
+        optimizer = torch.optim.SGD([weight], lr=1.0, momentum=0.9, nesterov=nesterov)
+        steps = []
+        for _ in range(200):
+            before, weight.grad = weight.item(), torch.ones(1)
+            optimizer.step()
+            steps.append(before - weight.item())
+        lessons.check("03.3", round(steps[-1] / steps[0], 2))
+        assert capsys.readouterr().out.startswith(f"03.3: {told}")
+    lessons.check("03.3", 0.1)
+    assert "inverse" in capsys.readouterr().out
+
+
 def test_answers_of_lesson_06_are_what_the_data_workshop_says():
     made = split(in_memory([np.zeros((32, 32, 3), np.uint8)] * 700, [Target([[1, 1, 9, 9]], [0])] * 700))
     assert len(made.val) == EXERCISES["06.1"].answer

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from yolo_ft.core.targets import Detections, Target
+from yolo_ft.finetune.metrics import evaluate_detections
 from yolo_ft.report import pictures, plots
 from yolo_ft.report.lessons import png
 from yolo_ft.report.live import LiveFigure, Progress
@@ -127,6 +128,55 @@ def test_many_names_in_one_picture_are_written_smaller():
     assert len(usual) == len(small) == 1 and min(small) < min(usual)
 
 
+def test_a_heap_of_boxes_has_no_names():
+    def names(count):
+        boxes = np.tile(np.array([[5, 5, 20, 20]], np.float32), (count, 1))
+        return pictures.draw_boxes(IMAGE, Target(boxes, np.zeros(count, np.int64)), None, {0: "RBC"}).axes[0].texts
+
+    assert len(names(pictures.HEAPED)) == pictures.HEAPED
+    assert len(names(pictures.HEAPED + 1)) == 0
+
+
+def test_names_stay_inside_the_image():
+    boxes = np.array([[2, 0, 12, 12], [2, 6, 12, 24]], np.float32)  # at the top edge, at the bottom edge of 24 rows
+    labels = np.zeros(2, np.int64)
+    found = pictures.draw_boxes(IMAGE, None, Detections(boxes, np.array([0.9, 0.8]), labels), {0: "RBC"}).axes[0].texts
+    truth = pictures.draw_boxes(IMAGE, Target(boxes, labels), None, {0: "RBC"}).axes[0].texts
+    assert [(text.xy[1], text.get_va()) for text in found] == [(0, "top"), (6, "bottom")]
+    assert [(text.xy[1], text.get_va()) for text in truth] == [(12, "top"), (23.5, "bottom")]
+
+
+def test_of_two_detections_at_one_place_the_less_certain_is_named_below():
+    found = Detections(np.array([[5, 8, 15, 16], [5, 9, 14, 17]]), np.array([0.9, 0.8]), np.array([0, 1]))
+    names = {0: "RBC", 1: "WBC"}
+    alone = pictures.draw_boxes(IMAGE, None, found, names).axes[0].texts
+    assert [(text.xy[1], text.get_va()) for text in alone] == [(8, "bottom"), (17, "top")]
+    beside_truth = pictures.draw_boxes(IMAGE, TRUTH, found, names).axes[0].texts[2:]
+    assert [text.get_va() for text in beside_truth] == ["bottom", "bottom"]  # below is the truth's place
+
+
+def test_truth_and_detections_may_have_other_names():
+    figure = pictures.draw_panels([("t", IMAGE, TRUTH, FOUND)], {0: "person"}, truth_names={0: "RBC", 1: "WBC"})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["RBC", "WBC", "person 0.75"]
+
+
+def test_layer_bars_carry_words_and_exact_ticks():
+    ax = plots.layer_bars([20, 0], ["neck", "head"], words={1: "new", 0: "old"}).axes[0]
+    assert [(word.get_text(), word.xy) for word in ax.texts] == [("new", (1, 0)), ("old", (0, 20))]
+    formatted = [ax.yaxis.get_major_formatter()(value) for value in (2.5, 0.02, 296_448)]
+    assert formatted == ["2.5", "0.02", "296,448"]
+
+
+def test_the_live_loss_starts_anew_in_every_epoch():
+    losses = [(1 / 3, 3.0), (2 / 3, 2.0), (1.0, 2.0), (4 / 3, 1.0), (2.0, 0.5), (3.0, 0.4)]
+    left, right = plots.training_figure(losses, [(3.0, 0.4)], 3).axes
+    (line,) = left.get_lines()
+    assert np.isnan(line.get_ydata()).nonzero()[0].tolist() == [3, 6]
+    assert line.get_ydata()[~np.isnan(line.get_ydata())].tolist() == [loss for _, loss in losses]
+    assert line.get_marker() == "."  # an epoch of a single batch has no line
+    assert not right.get_lines()[0].get_clip_on()  # a point at the panel's edge is drawn whole
+
+
 def test_answering_cells_lie_in_units_of_cells():
     levels = {"P3": (3, 4, [(1, 2), (0, 2)]), "P4": (1, 2, [])}
     left, right = plots.answering_cells(IMAGE, (0.5, 0.5, 0.25, 1 / 3), levels).axes
@@ -140,6 +190,30 @@ def test_points_on_the_curves_belong_to_their_classes():
     *lines, point = ax.get_lines()
     assert len(lines) == 2 and point.get_xydata().tolist() == [[0.5, 0.75]]
     assert (point.get_color(), point.get_marker()) == (lines[1].get_color(), lines[1].get_marker())
+
+
+def test_no_point_stands_above_its_stair_which_ends_where_the_recall_does():
+    """Seven objects: 3 / 7 lies between two of the 101 recalls, before a drop that a slanted line would begin early."""
+    boxes = [[40 * k, 0, 40 * k + 20, 20] for k in range(9)]
+    truths = [Target(boxes[:7], [0] * 7)]
+    order = [0, 1, 2, 7, 8, 3, 4]  # 3 right, 2 wrong, 2 right
+    found = Detections([boxes[k] for k in order], np.linspace(0.9, 0.3, 7), [0] * 7)
+    curves = evaluate_detections(truths, [found], {0: "cell"}).curves
+    (line,) = plots.pr_curves(curves).axes[0].get_lines()
+    recall, precision = line.get_data()
+    assert line.get_drawstyle() == "steps-post"
+    assert recall[-1] == pytest.approx(0.71) and precision.min() > 0
+    right = np.cumsum([k < 7 for k in order])
+    drawn = precision[np.searchsorted(recall, right / 7, side="right") - 1]
+    marks = right / np.arange(1, 8)
+    assert (marks <= drawn).all() and (marks == drawn).any()
+    assert (marks > np.interp(right / 7, recall, precision)).any()  # what slanted lines did
+
+
+def test_a_line_chart_draws_stairs_only_when_asked():
+    for steps, style in ((False, "default"), (True, "steps-post")):
+        (line,) = plots.line_chart({"a": ([0, 1], [1, 2])}, steps=steps).axes[0].get_lines()
+        assert line.get_drawstyle() == style
 
 
 def test_panels_make_one_picture_per_image():

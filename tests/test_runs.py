@@ -132,7 +132,7 @@ def test_run_shows_its_state(tmp_path):
     run.append_result({"epoch": 1})
     assert "1 epochs so far" in repr(run)
     run.write_summary({"epochs": 25, "best": {"epoch": 24, "map50": 0.8123, "map50_95": 0.4449}})
-    assert repr(run) == f"Run({run.path.as_posix()!r}): 25 epochs, best mAP50 0.812, mAP50-95 0.445 in epoch 25"  # counted from 1, as the progress is
+    assert repr(run) == f"Run({run.path.as_posix()!r}): 25 epochs, best mAP50 0.812, mAP50-95 0.445 in epoch 25"
     assert "a&amp;b" in run._repr_html_() and "0.812" in run._repr_html_()
 
 

@@ -8,7 +8,13 @@ import torch
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.finetune.ema import EMA, changing_tensors
 from yolo_ft.finetune.freezing import freeze
-from yolo_ft.finetune.optimizers import build_optimizer, optimizer_state, parameter_groups, restore_optimizer_state
+from yolo_ft.finetune.optimizers import (
+    build_optimizer,
+    lower_rate,
+    optimizer_state,
+    parameter_groups,
+    restore_optimizer_state,
+)
 from yolo_ft.finetune.schedules import accumulation_at, apply_schedule, rate_and_momentum, rate_factor, warmup_steps
 from yolo_ft.models import build_model
 
@@ -121,3 +127,11 @@ def test_what_can_change_under_a_freeze(model):
     assert "model.0.bn.running_mean" not in changing_tensors(model)
     freeze(model, None)
     assert "model.0.conv.weight" in changing_tensors(model)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "too_high", "lower"),
+    [("AdamW", 1.0, 0.002), ("AdamW", 0.005, 0.001), ("SGD", 1.0, 0.01), ("SGD", 0.02, 0.004), ("MuSGD", 1.0, 0.01)],
+)
+def test_the_rate_to_try_is_a_fifth_and_at_most_the_usual_one(optimizer, too_high, lower):
+    assert lower_rate(TrainConfig(optimizer=optimizer, lr0=too_high)) == pytest.approx(lower)

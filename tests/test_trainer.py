@@ -178,7 +178,7 @@ def test_a_run_killed_in_its_first_epoch_says_so(tiny_set, tmp_path):  # noqa: F
 
 
 def test_a_loss_that_explodes_stops_with_a_sentence(tiny_set, tmp_path):  # noqa: F811
-    with pytest.raises(UserError, match="lower rate"):
+    with pytest.raises(UserError, match=r"lower rate \(for example lr0=0\.01\)"):
         train(tiny_set, tmp_path, optimizer="SGD", lr0=1e30, clip_norm=0.0, warmup_epochs=0.0)
 
 

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.finetune.comparison import COLUMNS
+from yolo_ft.finetune.metrics import evaluate_detections
 from yolo_ft.report import lessons, widgets
 from yolo_ft.report.comparison import Comparison
-from yolo_ft.report.mistakes import find_mistakes, rank_mistakes
+from yolo_ft.report.mistakes import find_mistakes, rank_mistakes, weakest_class
 
 KEYBOARD = (ipywidgets.Text, ipywidgets.Dropdown, ipywidgets.IntSlider, ipywidgets.FloatSlider, ipywidgets.Checkbox)
 NAMES = {0: "RBC", 1: "WBC"}
@@ -92,6 +93,31 @@ def test_a_detection_takes_the_free_object_that_it_overlaps_most():
     assert mistakes.iou.tolist() == [pytest.approx(1), pytest.approx(1)] and not mistakes.missed.any()
 
 
+@pytest.mark.parametrize(
+    ("labels", "detected", "told"),
+    [
+        ([0, 0, 1, 2], [0, 0, 1], "mAP50 0.67, lowest for c with 0.00: here 1 objects with a median side of 40 pixels, "
+         "in the other classes 1 to 2 objects of 15 to 30 pixels."),
+        ([0, 0, 1, 1], [1, 1], "mAP50 0.50, lowest for a with 0.00: here 2 objects with a median side of 15 pixels, "
+         "in the other classes 2 objects of 35 pixels."),
+        ([1, 1, 1, 1], [], "mAP50 0.00, of b alone: here 4 objects with a median side of 25 pixels."),
+    ],
+)  # fmt: skip
+def test_weakest_class_stands_beside_the_others(labels, detected, told):
+    boxes = [[0, 0, 10, 10], [50, 0, 70, 20], [100, 0, 130, 30], [150, 0, 190, 40]]
+    truths = [Target(boxes, labels), Target()]
+    hits = [k for k, label in enumerate(labels) if label in detected]
+    detections = [Detections([boxes[k] for k in hits], [0.9] * len(hits), [labels[k] for k in hits]), Detections()]
+    names = {0: "a", 1: "b", 2: "c", 3: "absent"}
+    assert weakest_class(evaluate_detections(truths, detections, names), truths, names) == told
+
+
+def test_weakest_class_without_an_object():
+    with pytest.warns(UserWarning, match="undefined"):
+        metrics = evaluate_detections([Target()], [found((RIGHT, 0.9, 0))], NAMES)
+    assert weakest_class(metrics, [Target()], NAMES).startswith("No object is labelled here")
+
+
 def test_rank_mistakes_puts_the_worst_image_first():
     perfect = found((RIGHT, 0.9, 0), ([20, 0, 30, 20], 0.9, 1))
     loose = found((LOOSE, 0.9, 0), ([20, 0, 30, 20], 0.9, 1))
@@ -153,7 +179,10 @@ def test_mistake_view_names_image_and_counts():
 def test_threshold_view_counts_over_images_and_marks_every_class():
     truths, detections = [TRUTH, Target()], [found((RIGHT, 0.9, 0)), found((NOWHERE, 0.6, 1), (RIGHT, 0.2, 1))]
     figure, told = widgets.threshold_view(CURVES, truths, detections, 0.5, NAMES)
-    assert told == "Confidence 0.50: 2 boxes, 1 of them right, for 2 objects; precision 0.50, recall 0.50, F1 0.50."
+    assert told == (
+        "Confidence 0.50: 2 boxes, 1 of them right, for 2 objects; "
+        "over all boxes, whatever their class: precision 0.50, recall 0.50, F1 0.50."
+    )
     points = [line.get_xydata().tolist() for line in figure.axes[0].get_lines()[2:]]
     assert points == [[[1.0, 1.0]], [[0.0, 0.0]]]
     assert widgets.threshold_view(CURVES, truths, detections, 0.95, NAMES)[1].endswith(

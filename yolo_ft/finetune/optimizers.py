@@ -8,13 +8,14 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from yolo_ft.core.config import TrainConfig
+from yolo_ft.core.config import DEFAULTS, TrainConfig
 from yolo_ft.finetune.musgd import MuSGD
 from yolo_ft.models import Detector
 
 GROUPS = ("bias", "weight", "norm")
 LONG_TRAINING = 10_000  # steps beyond which optimizer="auto" takes MuSGD
 BOOST = 3.0  # MuSGD's factor of the rate where a family asks for it
+USUAL_RATE = {"AdamW": DEFAULTS["lr0"], "SGD": 0.01, "MuSGD": 0.01}  # ours, YOLOv5's, Ultralytics'
 
 
 def accumulation(config: TrainConfig) -> int:
@@ -89,9 +90,14 @@ def resolve_optimizer(config: TrainConfig, images: int, num_classes: int) -> Tra
     if config.optimizer != "auto":
         return config
     if math.ceil(images / max(config.batch, 64)) * config.epochs > LONG_TRAINING:
-        return replace(config, optimizer="MuSGD", lr0=0.01, warmup_bias_lr=0.0)
+        return replace(config, optimizer="MuSGD", lr0=USUAL_RATE["MuSGD"], warmup_bias_lr=0.0)
     rate = round(0.002 * 5 / (4 + num_classes), 6)
     return replace(config, optimizer="AdamW", lr0=rate, momentum=0.9, warmup_bias_lr=0.0)
+
+
+def lower_rate(config: TrainConfig) -> float:
+    """The rate to try where that of `config` was too high: a fifth of it, at most the usual one of its optimiser."""
+    return min(config.lr0 / 5, USUAL_RATE[config.optimizer])
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:

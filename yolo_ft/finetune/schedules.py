@@ -10,7 +10,7 @@ from yolo_ft.core.config import TrainConfig
 
 
 def rate_factor(config: TrainConfig, epoch: int) -> float:
-    """Factor of `lr0` in an epoch: from 1 down to `lrf`, along half a cosine or a line (YOLOv5 v7.0)."""
+    """Factor of `lr0` in an epoch: from 1 down towards `lrf`, along half a cosine or a line (YOLOv5 v7.0)."""
     done = epoch / config.epochs
     if config.cos_lr:
         return (1 - math.cos(math.pi * done)) / 2 * (config.lrf - 1) + 1

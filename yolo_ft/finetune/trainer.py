@@ -25,7 +25,7 @@ from yolo_ft.finetune.freezing import FreezePlan, apply_plan
 from yolo_ft.finetune.losses import LOSSES
 from yolo_ft.finetune.machine import PeakMemory
 from yolo_ft.finetune.metrics import Metrics, fitness
-from yolo_ft.finetune.optimizers import build_optimizer, optimizer_state, restore_optimizer_state
+from yolo_ft.finetune.optimizers import build_optimizer, lower_rate, optimizer_state, restore_optimizer_state
 from yolo_ft.finetune.phases import Phase, phase_index
 from yolo_ft.finetune.runs import Run
 from yolo_ft.finetune.schedules import accumulation_at, apply_schedule
@@ -161,7 +161,8 @@ class Trainer:
         if not torch.isfinite(total):
             raise UserError(
                 "The loss is no longer a finite number: try a lower rate (for example "
-                f"lr0={self.config.lr0 / 5:.2g}), precision='fp32', or look at the labels: load_dataset(...).health."
+                f"lr0={lower_rate(self.config):.2g}), precision='fp32', or look at the labels: "
+                "load_dataset(...).health."
             )
         self.scaler.scale(total).backward()
         return total.detach(), parts

@@ -1,6 +1,6 @@
 """The blocks that YOLO26 adds: attention between all places of a feature map, and what it is wrapped in.
 
-Attribute names are those of the official checkpoints. Every tensor is (b, c, h, w). Lesson 13 looks into them.
+Attribute names are those of the official checkpoints. Every tensor is (b, c, h, w). Lesson 13 says where they stand.
 """
 
 from __future__ import annotations

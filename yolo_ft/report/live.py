@@ -1,7 +1,8 @@
 """Progress of a training run while it runs: a figure in a notebook, a bar in a shell.
 
 Both are trainer listeners: callables `listener(event, info)` with the events "start" (info: config, epochs, batches),
-"batch" (epoch, batch, loss), "epoch" (one row of results.csv) and "end" (the summary). Lesson 03 watches one.
+"batch" (epoch, batch, loss: its mean so far in the epoch), "epoch" (one row of results.csv) and "end" (the summary).
+Lesson 03 watches one.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ def default_listener() -> Listener:
 
 
 class LiveFigure:
-    """One picture of a run in a notebook: loss per batch and mAP per epoch, redrawn in place.
+    """One picture of a run in a notebook: loss so far in each epoch and mAP per epoch, redrawn in place.
 
     The picture is updated through a display handle at most every `interval` seconds, so drawing costs little, and
     ends as one static image. Its text never changes, so a strict check of the notebook can compare it.
     """
 
-    TEXT = "Live figure: training loss per batch, validation mAP50 per epoch."
+    TEXT = "Live figure: training loss, its mean so far in each epoch; validation mAP50 per epoch."
 
     def __init__(self, interval: float = 1.0) -> None:
         self.interval = interval
-        self.losses: list[tuple[float, float]] = []  # (epochs done, loss)
+        self.losses: list[tuple[float, float]] = []  # (epochs done, mean loss so far in the epoch)
         self.scores: list[tuple[float, float]] = []  # (epochs done, mAP50)
         self.epochs = self.batches = 1
         self.done = 0.0  # epochs

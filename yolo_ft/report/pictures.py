@@ -14,6 +14,8 @@ from yolo_ft.core.targets import Detections, Target
 from yolo_ft.report.plots import BLUE, FONT, VERMILLION
 
 CROWDED = 12  # boxes in a picture beyond which their names are written smaller
+HEAPED = 30  # boxes beyond which there are no names: they would hide the picture
+MARGIN = 0.06  # of the image's height: the room that a name takes
 HALO = [withStroke(linewidth=3.5, foreground="white")]  # lines stay visible on any image
 Panel = tuple[str, np.ndarray, Target | None, Detections | None]
 
@@ -29,11 +31,18 @@ def draw_boxes(
     return draw_panels([(title, image, truth, detections)], names)
 
 
-def draw_panels(panels: Sequence[Panel], names: Mapping[int, str] | None = None, columns: int = 2) -> Figure:
+def draw_panels(
+    panels: Sequence[Panel],
+    names: Mapping[int, str] | None = None,
+    columns: int = 2,
+    truth_names: Mapping[int, str] | None = None,
+) -> Figure:
     """Several images side by side, each (title, image, truth, detections); boxes are xyxy in pixels of the image.
 
-    Truth is drawn blue and solid, detections vermillion and dashed with their score; `names` adds class names.
+    Truth is drawn blue and solid, detections vermillion and dashed with their score; `names` adds class names, and
+    `truth_names` those of the truth where the detector has other classes. Beyond 30 boxes an image has boxes only.
     """
+    truth_names = truth_names or names
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     height, width = panels[0][1].shape[:2]
@@ -45,13 +54,17 @@ def draw_panels(panels: Sequence[Panel], names: Mapping[int, str] | None = None,
     for ax, (title, image, truth, detections) in zip(axes.flat, panels, strict=False):
         ax.imshow(image)
         ax.set_title(title, fontsize=FONT + 1)
-        size = FONT if len(truth or ()) + len(detections or ()) <= CROWDED else FONT - 3
+        count = len(truth or ()) + len(detections or ())
+        size = 0 if count > HEAPED else FONT - 3 if count > CROWDED else FONT
         if truth is not None:
             for box, index in zip(truth.boxes, truth.labels, strict=True):
-                _box(ax, box, BLUE, "-", _name(index, names), size, above=False)
+                _box(ax, box, BLUE, "-", _name(index, truth_names), size, above=False)
         if detections is not None:
-            for box, index, score in zip(detections.boxes, detections.labels, detections.scores, strict=True):
-                _box(ax, box, VERMILLION, "--", f"{_name(index, names)} {score:.2f}".strip(), size, above=True)
+            for k, (box, index) in enumerate(zip(detections.boxes, detections.labels, strict=True)):
+                near = np.abs(detections.boxes[:k, :2] - box[:2]) < MARGIN * len(image)
+                above = truth is not None or not near.all(1).any()  # the place above may have its name already
+                text = f"{_name(index, names)} {detections.scores[k]:.2f}".strip()
+                _box(ax, box, VERMILLION, "--", text, size, above)
     return figure
 
 
@@ -66,13 +79,20 @@ def _name(index: int, names: Mapping[int, str] | None) -> str:
 
 
 def _box(ax: Axes, box: np.ndarray, color: str, style: str, text: str, size: float, above: bool) -> None:
-    """One rectangle; truth is written below its box and detections above, so that a matched pair stays readable."""
+    """One rectangle; truth is written below its box and detections above, so that a matched pair stays readable.
+
+    A name that would stand outside the image is written inside its box, one of `size` 0 not at all.
+    """
     x1, y1, x2, y2 = (float(value) for value in box)
     patch = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=2, linestyle=style)
     patch.set_path_effects(HALO)
     ax.add_patch(patch)
-    place = {"xy": (x1, y1 if above else y2), "va": "bottom" if above else "top", "ha": "left"}
-    ax.annotate(text, fontsize=size, color=color, path_effects=HALO, annotation_clip=True, **place)
+    if size:
+        bottom, top = ax.get_ylim()  # rows count downwards
+        y, room = (y1, y1 - top) if above else (y2, bottom - y2)
+        inside = room < MARGIN * bottom
+        place = {"xy": (x1, min(max(y, top), bottom)), "va": "bottom" if above != inside else "top", "ha": "left"}
+        ax.annotate(text, fontsize=size, color=color, path_effects=HALO, annotation_clip=True, **place)
 
 
 def tile_grid(groups: Mapping[str, np.ndarray], columns: int = 8, color_map: str = "gray") -> Figure:

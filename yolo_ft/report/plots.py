@@ -78,11 +78,15 @@ def line_chart(
     guess: tuple[float, float] | None = None,
     log_y: bool = False,
     legend: str = "best",
+    steps: bool = False,
 ) -> Figure:
-    """One line per entry of `series`, {label: (x values, y values)}; `guess` is the reader's point (x, y)."""
+    """One line per entry of `series`, {label: (x values, y values)}; `guess` is the reader's point (x, y).
+
+    With `steps` a value holds until the next one, instead of a slanted line.
+    """
     figure, axes = canvas()
     ax = axes[0, 0]
-    draw_lines(ax, series)
+    draw_lines(ax, series, steps)
     if guess is not None:
         mark_guess(ax, *guess)
     if log_y:
@@ -95,11 +99,15 @@ def line_chart(
     return figure
 
 
-def draw_lines(ax: Axes, series: Series) -> None:
-    """Draw each line with its own colour, marker and line style; markers thin out on long lines."""
+def draw_lines(ax: Axes, series: Series, steps: bool = False) -> None:
+    """Draw each line with its own colour, marker and line style; markers thin out on long lines.
+
+    With `steps` a value holds until the next one, instead of a slanted line.
+    """
+    shared = {"markersize": 6, "linewidth": 1.8, "drawstyle": "steps-post" if steps else "default"}
     for k, (name, (xs, ys)) in enumerate(series.items()):
         style = {"color": COLORS[k % 7], "marker": MARKERS[k % 7], "linestyle": STYLES[k % 7]}
-        ax.plot(xs, ys, label=name, markersize=6, linewidth=1.8, markevery=max(1, len(xs) // 12), **style)
+        ax.plot(xs, ys, label=name, markevery=max(1, len(xs) // 12), **style, **shared)
 
 
 def layer_bars(
@@ -108,8 +116,12 @@ def layer_bars(
     y: str = "",
     title: str = "",
     guess: int | None = None,
+    words: Mapping[int, str] | None = None,
 ) -> Figure:
-    """One bar per layer, coloured and hatched by its stage; `guess` is the layer that the reader named."""
+    """One bar per layer, coloured and hatched by its stage; `guess` is the layer that the reader named.
+
+    `words`, {layer: word}, are written where the bars of these layers end.
+    """
     figure, axes = canvas(9, 4)
     ax = axes[0, 0]
     values, stages = np.asarray(values, float), np.asarray(stages)
@@ -118,8 +130,10 @@ def layer_bars(
         ax.bar(index, values[index], color=COLORS[k], hatch=HATCHES[k], edgecolor="white", label=stage)
     if guess is not None:
         mark_guess(ax, guess, values.max() * 1.05)
+    for index, word in (words or {}).items():
+        ax.annotate(word, (index, values[index]), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=FONT)
     ax.xaxis.set_major_locator(MaxNLocator(13, integer=True))
-    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.yaxis.set_major_formatter("{x:,.6g}")
     label(ax, "layer index", y, title, "best")
     return figure
 
@@ -211,12 +225,18 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> Figur
 def training_figure(
     losses: Sequence[tuple[float, float]], scores: Sequence[tuple[float, float]], epochs: int
 ) -> Figure:
-    """The live picture: (epochs done, loss) per batch on the left, (epochs done, mAP50) per epoch on the right."""
+    """The live picture: (epochs done, mean loss so far in the epoch) left, (epochs done, mAP50) per epoch right.
+
+    The mean starts anew in every epoch, and so does the line.
+    """
     figure, axes = canvas(9, 3.2, columns=2)
     left, right = axes[0]
-    left.plot(*np.array(losses).reshape(-1, 2).T, color=BLUE, linewidth=1.5)
-    right.plot(*np.array(scores).reshape(-1, 2).T, color=VERMILLION, marker="s", linestyle="--", markersize=6)
-    for ax, name in ((left, "training loss"), (right, "validation mAP50")):
+    means = np.array(losses, float).reshape(-1, 2)
+    starts = np.flatnonzero(np.diff(np.ceil(means[:, 0]))) + 1  # an epoch's last batch is at a whole number
+    left.plot(*np.insert(means, starts, np.nan, axis=0).T, color=BLUE, linewidth=1.5, marker=".", markersize=3)
+    look = {"color": VERMILLION, "marker": "s", "linestyle": "--", "markersize": 6, "clip_on": False}
+    right.plot(*np.array(scores).reshape(-1, 2).T, **look)
+    for ax, name in ((left, "training loss,\nmean so far in the epoch"), (right, "validation mAP50")):
         ax.set_xlim(0, max(epochs, 1))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         label(ax, "epochs done", name)
@@ -229,12 +249,17 @@ def pr_curves(
 ) -> Figure:
     """Precision over recall, one line per class: {class: object with arrays `recall` and `precision`}.
 
+    A line is a stair and ends where the precision is 0, the recall never reached. A step shows the best precision from
+    its beginning on, so no point of the class can stand above it.
+
     `points`, {class: (recall, precision)}, are marked in the colours of the lines, for example where a confidence
     slider stands.
     """
     figure, axes = canvas(6, 4.5)
     ax = axes[0, 0]
-    draw_lines(ax, {name: (curve.recall, curve.precision) for name, curve in curves.items()})
+    reached = {name: curve.precision > 0 for name, curve in curves.items()}
+    lines = {name: (curve.recall[reached[name]], curve.precision[reached[name]]) for name, curve in curves.items()}
+    draw_lines(ax, lines, steps=True)
     for k, name in enumerate(curves):
         if points and name in points:
             look = {"markersize": 14, "markeredgecolor": BLACK, "markeredgewidth": 1.5, "zorder": 5, "clip_on": False}

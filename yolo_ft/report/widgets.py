@@ -173,7 +173,8 @@ def threshold_view(
     objects, boxes, right = sum(counts.values())
     told = f"Confidence {confidence:.2f}: {boxes} boxes, {right} of them right, for {objects} objects"
     if boxes and objects:
-        told += f"; precision {right / boxes:.2f}, recall {right / objects:.2f}, F1 {2 * right / (boxes + objects):.2f}"
+        told += f"; over all boxes, whatever their class: precision {right / boxes:.2f}, "
+        told += f"recall {right / objects:.2f}, F1 {2 * right / (boxes + objects):.2f}"
     return plots.pr_curves(curves, f"confidence ≥ {confidence:.2f}", points), f"{told}."
 
 

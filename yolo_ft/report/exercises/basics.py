@@ -44,7 +44,8 @@ ROWS = (
         "01.3",
         3,
         8,
-        "By how many parameters does YOLOv5n shrink when the number of classes goes from 80 to 20?",
+        "By how many parameters, counted as single numbers, does YOLOv5n shrink when the number of classes goes from "
+        "80 to 20?",
         81_180,
         "60 classes × 3 anchors × (64 + 128 + 256 weights and 3 biases).",
         (
@@ -150,21 +151,23 @@ ROWS = (
         "03.3",
         3,
         6,
-        "SGD with momentum 0.9 has run for long on a constant gradient. A resume restores the weights but forgets the "
-        "velocity. By what factor is its first step too small?",
+        "SGD with classical momentum 0.9 (the step is rate × velocity, no Nesterov) has run for long on a constant "
+        "gradient. A resume restores the weights but forgets the velocity. By what factor is its first step too small?",
         10,
         "The velocity had grown to g / (1 − 0.9) = 10 g; a fresh one starts at g.",
         (
             (1, "The weights are the same, but the step is rate × velocity, and the velocity is gone."),
             (0.9, "That is one step's share; the velocity is a sum: 1 + 0.9 + 0.81 + …"),
             (9, "The sum 1 + 0.9 + 0.81 + … has the first term too."),
+            (10 / 1.9, "That is Nesterov's step, g + 0.9 · velocity; the classical step is the velocity alone."),
+            (0.1, "That is the inverse: the share of the step that is left."),
         ),
         (
             "Write the velocity after many steps as a sum: g + 0.9 g + 0.81 g + …",
             "A geometric series: 1 + q + q² + … = 1 / (1 − q).",
             "1 / (1 − 0.9).",
         ),
-        tolerance=1e-6,
+        tolerance=0.05,
     ),
     Exercise(
         "04.1",

@@ -17,7 +17,7 @@ ROWS = (
             (23, "That freezes the neck too: everything but the head."),
         ),
         (
-            "Compare where the column `stage` changes in both lists of section 1.",
+            "Compare where the stage changes from backbone to neck in both lists of section 1.",
             "The last layer of the backbone is layer 10, and a number n means the layers 0 to n − 1.",
             "YOLOv5's backbone ends with layer 9, and its number is 10.",
         ),
