@@ -260,3 +260,18 @@ def test_the_report_as_text_page_and_json(tmp_path):
     content = json.loads(json.dumps(report.as_dict()))
     assert content["splits"]["val"] == {"images": 12, "objects": 24} and content["kinds"][0]["found"] == 1
     assert content["findings"][0]["file"] == "labels/train/t0.txt" and content["findings"][0]["level"] == "error"
+
+
+def test_only_a_picture_keeps_a_label_file_from_being_an_orphan(tmp_path):
+    file = two_splits(tmp_path)
+    for name in ("shown.jfif", "unread.heic", "lost.json"):
+        (tmp_path / "labels" / "train" / name).with_suffix(".txt").write_text(BOTH, encoding="utf-8")
+        (tmp_path / "images" / "train" / name).write_bytes(b"x")
+    files = [each.file for each in check(file).findings if each.kind is kinds.ORPHAN]
+    assert files == ["train/lost.txt"]
+
+
+def test_pillows_own_limit_of_pixels_stops_no_check(tmp_path, monkeypatch):
+    file = two_splits(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert not check(file).errors

@@ -49,7 +49,8 @@ def test_classes_follow_the_ids_whatever_their_gaps(tmp_path):
         ({"bbox": [200, 5, 9, 9]}, ROW_REMOVED, "lies outside"),
         ({"bbox": [1, 1, 9, 9], "iscrowd": 1}, IGNORED, "a crowd region"),
         ({"bbox": [1, 1, 9, 9], "category_id": 5}, DROPPED, "category 5 is not in the file's list"),
-        ({"bbox": [1, 1, 9, 9], "image_id": "7"}, ROW_REMOVED, "1 boxes belong to image '7'"),
+        ({"bbox": [1, 1, 9, 9], "image_id": "70"}, ROW_REMOVED, "1 boxes belong to image '70'"),
+        ({"bbox": [10**400, 1, 9, 9]}, DROPPED, "no 'bbox' of four numbers"),
     ],
 )
 def test_bad_annotations_are_found_by_the_health_rules(tmp_path, annotation, action, reason):
@@ -115,6 +116,17 @@ def test_sizes_images_and_names_that_do_not_fit(tmp_path):
         (coco_text([], [], {1: "x", 2: "x"}), "categories 1 and 2 are both called 'x'"),
         ('{"images": [], "annotations": [], "categories": [{"id": "1", "name": "x"}]}', "no whole number as id"),
         ("[" * 100_000, "not valid JSON"),
+        (coco_text([], [([1], 1, [1, 1, 5, 5])], {1: "x"}), "each 'image_id' in its annotations must be one number"),
+        (coco_text([], [(1, [7], [1, 1, 5, 5])], {1: "x"}), "each 'category_id' in its annotations must be one number"),
+        (coco_text([({}, "a.png", 60, 100)], [], {1: "x"}), "each 'id' in its images must be one number"),
+        (
+            coco_text([], [], {}, categories=[{"id": 1, "name": "x", "supercategory": ["q"]}]),
+            "each 'supercategory' in its categories must be one number or text",
+        ),
+        (
+            coco_text([], [], {}, categories=[{"id": 1, "name": "x"}, {"id": 1, "name": "y"}]),
+            "two categories have the id 1, one is 'y': give each its own",
+        ),
     ],
 )
 def test_files_that_are_no_coco_file(tmp_path, text, sentence):
@@ -222,3 +234,49 @@ def test_mask_equals_its_yolo_twin_but_for_three_boxes_that_the_twin_dropped(rea
         "_annotations.coco.json: 'co': the category has no box and only groups others: it is no class here "
         "(passed over)"
     ]
+
+
+def test_ids_that_one_list_quotes_and_the_other_does_not_are_the_same(tmp_path):
+    for images, box in (([IMAGE], ("7", 1, [1, 1, 5, 5])), ([("7", *IMAGE[1:])], (7, 1, [1, 1, 5, 5]))):
+        dataset = load_dataset(one_file(tmp_path, [box], None, images))
+        assert boxes_of(dataset) == [("x", 1, 1, 6, 6)] and not dataset.health.issues
+
+
+def test_a_file_whose_boxes_all_belong_to_no_image_is_refused(tmp_path):
+    file = one_file(tmp_path, [(8, 1, [1, 1, 5, 5]), (9, 1, [1, 1, 5, 5])])
+    with pytest.raises(UserError, match="no 'image_id' of its 2 annotations is the 'id' of one of its images"):
+        load_dataset(file)
+
+
+@pytest.mark.parametrize("side", [str, float, lambda side: f"{side}.0"])
+def test_a_size_in_text_or_with_a_fraction_is_still_compared(tmp_path, side):
+    wrong = (7, "a.png", side(120), side(200))
+    dataset = load_splits(one_file(tmp_path, [(7, 1, [1, 1, 5, 5])], None, [wrong]))["train"]
+    assert not len(dataset) and reasons(dataset) == {DROPPED: 1}
+    file = one_file(tmp_path, [(7, 1, [1, 1, 5, 5])], None, [(7, "a.png", side(60), side(100))])
+    assert len(load_dataset(file)) == 1
+
+
+def test_two_entries_of_one_image_are_taken_together(tmp_path):
+    images = [IMAGE, (8, "./a.png", 60, 100), (9, "gone.png", 60, 100), (10, "lost.png", 60, 100)]
+    boxes = [(7, 1, [1, 1, 5, 5]), (8, 1, [9, 9, 5, 5])]
+    file = one_file(tmp_path, boxes, None, images)
+    for name in ("gone", "lost"):
+        (tmp_path / f"{name}.png").unlink()
+    dataset = load_splits(file)["train"]
+    assert dataset.keys == ["a.png"] and boxes_of(dataset) == [("x", 1, 1, 6, 6), ("x", 9, 9, 14, 14)]
+    assert reasons(dataset) == {IGNORED: 1, DROPPED: 2} and "lists this image twice" in dataset.health.summary()
+
+
+@pytest.mark.parametrize(("value", "crowd"), [(1, True), ("1", True), ("0", False), (False, False), (None, False)])
+def test_what_marks_a_crowd(tmp_path, value, crowd):
+    annotation = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], "iscrowd": value}
+    dataset = load_splits(one_file(tmp_path, [], annotations=[annotation]))["train"]
+    assert dataset.health.objects == (0 if crowd else 1)
+
+
+def test_a_file_name_longer_than_any_is_an_image_that_is_not_there(tmp_path):
+    images = [IMAGE, (8, "x" * 300 + ".png", 60, 100)]
+    draw(tmp_path / "a.png")
+    dataset = load_splits(write(tmp_path / "x.json", coco_text(images, [(7, 1, [1, 1, 5, 5])], {1: "x"})))["train"]
+    assert dataset.keys == ["a.png"] and reasons(dataset) == {DROPPED: 1}

@@ -19,6 +19,7 @@ from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.conversion.convert import convert
+from yolo_ft.data.conversion.tiling import tile
 from yolo_ft.data.dataset import load_dataset, load_splits
 from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED
 
@@ -197,3 +198,35 @@ def test_the_command_line(tmp_path, capsys):
     assert boxes_of(load_dataset(tmp_path / "out")) == [("x", 2, 2, 9, 9)]
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_no_folder_that_the_source_is_read_from_takes_the_result(tmp_path):
+    """The next reading of the source would find the result in it."""
+    base = write_set(tmp_path / "base", {"train/a.png": GOOD})
+    base.unlink()
+    spec = write(tmp_path / "yo" / "data.yaml", "path: ../base\ntrain: images/train\nnames: [x]\n")
+    listed = write(tmp_path / "li" / "data.yaml", "train: train.txt\nnames: [x]\n")
+    write(tmp_path / "li" / "train.txt", "../base/images/train/a.png\n")
+    coco = write(tmp_path / "an" / "a.json", coco_text([(1, "a.png", 60, 100)], [(1, 1, [1, 1, 9, 9])], {1: "x"}))
+    voc = write_voc_set(tmp_path / "voc", {"a": voc_xml("a.png", [("x", 2, 2, 9, 9)])})
+    draw(tmp_path / "pictures" / "a.png")
+    before = fingerprint(tmp_path)
+    for data, images, out in (
+        (spec, None, "base/images/train/new"),
+        (spec, None, "base/new"),
+        (spec, None, "yo/new"),
+        (listed, None, "base/images/train/new"),
+        (load_dataset(spec), None, "base/images/train/new"),
+        (coco, tmp_path / "pictures", "pictures/new"),
+        (coco, tmp_path / "pictures", "an/new"),
+        (voc, tmp_path / "pictures", "pictures/new"),
+        (voc, None, "voc/JPEGImages/new"),
+    ):
+        for make in (lambda *a, **k: convert(*a, "voc", **k), tile):
+            with pytest.raises(UserError, match="lies inside .*, which stays as it is"):
+                make(data, tmp_path / out, images=images)
+    inside = str(tmp_path / "pictures" / "new")
+    for command in ("check", "stats"):
+        assert main(["data", command, str(coco), "--images", str(tmp_path / "pictures"), "--out", inside]) == 2
+    assert main(["data", "split", str(spec), "--out", str(tmp_path / "base" / "new")]) == 2
+    assert fingerprint(tmp_path) == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from yolo_ft.core.errors import UserError
@@ -40,3 +42,36 @@ def test_a_failure_leaves_nothing(tmp_path):
         (folder / "half").write_text("content", encoding="utf-8")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_that_cannot_be_replaced_is_filled(tmp_path, monkeypatch):
+    for name in ("real", "here"):
+        (tmp_path / name).mkdir()
+    try:
+        (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (tmp_path / "link", "."):
+        with new_folder(place) as folder:
+            (folder / "inner").mkdir()
+            (folder / "inner" / "file").write_text("content", encoding="utf-8")
+    assert (tmp_path / "link").is_symlink() and os.listdir() == ["inner"]  # the working folder is still this one
+    for name in ("real", "here"):
+        assert [path.relative_to(tmp_path / name).as_posix() for path in (tmp_path / name).rglob("*")] == [
+            "inner",
+            "inner/file",
+        ]
+
+
+def test_a_name_that_is_too_long_is_a_sentence(tmp_path):
+    for place in (tmp_path / ("x" * 300), tmp_path / ("x" * 250)):
+        with pytest.raises(UserError, match="cannot be made .*: name a folder elsewhere"), new_folder(place):
+            pass
+
+
+def test_a_place_that_is_taken_meanwhile_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="cannot be made"), new_folder(tmp_path / "out"):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "file").write_text("somebody else's", encoding="utf-8")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "file"]

@@ -8,6 +8,8 @@ import pytest
 from picture_sets import write_set
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.dataset import load_splits
+from yolo_ft.data.formats.scan import open_source
 from yolo_ft.data.formats.yolo import read_spec, split_images
 
 
@@ -21,7 +23,7 @@ def spec_of(tmp_path: Path, text: str | bytes):
     "names", ["[Zelle, 'Blut plättchen']", "{0: Zelle, 1: Blut plättchen}", "{'1': Blut plättchen, '0': Zelle}"]
 )
 def test_names_as_list_or_dict_with_bom_and_crlf(tmp_path, names):
-    spec = spec_of(tmp_path, b"\xef\xbb\xbf" + f"train: a\r\nnc: 2\r\nnames: {names}\r\n".encode())
+    spec = spec_of(tmp_path, b"\xef\xbb\xbf" + f"train: a\r\nnc: '2'\r\nnames: {names}\r\n".encode())
     assert spec.names == {0: "Zelle", 1: "Blut plättchen"} and list(spec.names) == [0, 1]
     assert spec.splits == {"train": ["a"]} and spec.root == tmp_path and spec.name == tmp_path.name
 
@@ -39,6 +41,14 @@ def test_names_as_list_or_dict_with_bom_and_crlf(tmp_path, names):
         ("train: a\nnames: {0: cat, 2: dog}\n", "0 to 1 without a gap"),
         ("train: a\nnames: {cat: 0}\n", "class numbers"),
         ("train: a\nnc: 3\nnames: [cat, dog]\n", "nc is 3, but 'names:' lists 2"),
+        ("train: a\nnames: [cat]\ndate: 2026-13-45\n", "a value that YAML cannot read .*: put it in quotes"),
+        ("train: a\nnames: " + "[" * 50_000, "brackets are nested too deep"),
+        (
+            "train: a\nnames:\n  0: a\n  '0': b\n  1: c\n",
+            "in line 4: the key '0' occurs twice; keep one",
+        ),
+        ("train: a\nnames: [x]\ntrain: b\n", "in line 3: the key 'train' occurs twice; keep one"),
+        ("train: a\nnames:\n\t0: cat\n", "in line 3: .*; indent with spaces instead of tabs"),
         ("names: [cat]\n", "names no images"),
         ("train: a\nnames: [caf\xe9]\n".encode("latin-1"), "not UTF-8"),
     ],
@@ -121,3 +131,36 @@ def test_a_split_that_points_nowhere_or_to_nothing(tmp_path):
     with pytest.raises(UserError, match="'train: imgs' does not exist.*never run"):
         split_images(read_spec(file), "train")
     assert split_images(read_spec(file), "val") == ([], [])
+
+
+def test_names_that_are_too_long_for_the_system_are_no_failure(tmp_path):
+    file = write_set(tmp_path, {"1.png": ""}, f"path: {'p' * 300}\ntrain: {'t' * 300}\nval: list.txt\nnames: [x]\n")
+    (tmp_path / "list.txt").write_text(f"images/1.png\nimages/{'i' * 300}.png\n", encoding="utf-8")
+    with pytest.raises(UserError, match="'train: t+' does not exist"):
+        split_images(read_spec(file), "train")
+    assert read_spec(file).hint.endswith("a.txt.")
+    dataset = load_splits(write_set(tmp_path, {}, "val: list.txt\nnames: [x]\n"))["val"]
+    assert dataset.keys == ["images/1.png"] and "image dropped" in dataset.health.summary()
+
+
+def test_a_folder_called_like_the_file(tmp_path):
+    (tmp_path / "data.yaml").mkdir()
+    with pytest.raises(UserError, match="data.yaml cannot be read"):
+        read_spec(tmp_path / "data.yaml")
+    write_set(tmp_path / "set", {"1.png": ""}).rename(tmp_path / "set" / "birds.yaml")
+    (tmp_path / "set" / "data.yaml").mkdir()
+    assert open_source(tmp_path / "set").path.name == "birds.yaml"
+
+
+def test_images_and_labels_that_links_lead_to(tmp_path):
+    write_set(tmp_path / "disk", {"b/2.png": "0 0.5 0.5 0.2 0.2\n"})
+    file = write_set(tmp_path / "set", {"1.jfif": "", "3.ppm": ""})
+    for kind in ("images", "labels"):
+        try:
+            (tmp_path / "set" / kind / "more").symlink_to(tmp_path / "disk" / kind / "b", target_is_directory=True)
+        except OSError:
+            pytest.skip("this system makes no links")
+    dataset = load_splits(file)["train"]
+    assert dataset.keys == ["images/1.jfif", "images/3.ppm", "images/more/2.png"]
+    assert [len(dataset.target(i)) for i in range(3)] == [0, 0, 1]
+    assert tmp_path / "set" / "images" / "more" in read_spec(file).folders

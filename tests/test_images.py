@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from picture_sets import photograph
 from PIL import Image, ImageOps
 
-from yolo_ft.data.images import ImageError, check_image, page_count, read_image
+from yolo_ft.data.images import ImageError, check_image, files_below, image_files, opened, page_count, read_image
 
 
 def save(path: Path, image: Image.Image, **options) -> Path:
@@ -74,9 +76,11 @@ def test_cmyk_jpeg_becomes_rgb(tmp_path):
 def test_pixels_without_a_defined_range_are_refused(tmp_path):
     wide = save(tmp_path / "wide.tif", Image.fromarray(np.full((12, 12), 70_000, np.int32)))
     floating = save(tmp_path / "float.tif", Image.fromarray(np.full((12, 12), 0.5, np.float32)))
-    with pytest.raises(ImageError, match="more than 16 bits"):
-        read_image(wide)
+    small = save(tmp_path / "small.tif", Image.fromarray(np.full((12, 12), 60_000, np.int32)))
+    assert check_image(small) == read_image(small).shape[:2] == (12, 12)
     for action in (read_image, check_image):
+        with pytest.raises(ImageError, match="more than 16 bits"):
+            action(wide)
         with pytest.raises(ImageError, match="floating-point"):
             action(floating)
 
@@ -224,3 +228,58 @@ def test_the_first_of_several_pages_is_read(tmp_path):
     assert page_count(save(tmp_path / "one.tiff", pages[0])) == page_count(tmp_path / "any.png") == 1
     with pytest.raises(ImageError, match="does not exist"):
         page_count(tmp_path / "gone.tif")
+
+
+def claiming(path: Path, width: int, height: int, more: int = 0) -> Path:
+    """A PNG whose header claims so many grey pixels, with `more` bytes behind it."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data + struct.pack(">I", more) + b"IDAT" + b"\0" * more)
+    return path
+
+
+def test_an_image_of_182_million_pixels_is_read_without_a_warning(tmp_path):
+    path = save(tmp_path / "scan.png", Image.new("L", (13_500, 13_500), 90), compress_level=1)
+    before = Image.MAX_IMAGE_PIXELS
+    assert check_image(path) == (13_500, 13_500) and Image.MAX_IMAGE_PIXELS == before
+    with opened(path) as image:
+        assert image.getpixel((13_499, 13_499)) == 90
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
+    small = claiming(tmp_path / "small.png", 13_500, 13_500)
+    large = claiming(tmp_path / "large.png", 40_000, 40_000, more=1_000_000)
+    for action in (read_image, check_image):
+        with pytest.raises(ImageError, match="claims to hold 13500 x 13500 pixels, for which its 41 bytes are too few"):
+            action(small)
+        with pytest.raises(ImageError, match="at most 1,000 million are read; cut it into parts with the program"):
+            action(large)
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "ppm", "pgm"])
+def test_rarer_suffixes_are_images_too(tmp_path, suffix):
+    kind, mode = ("PPM", "L" if suffix == "pgm" else "RGB") if suffix.startswith("p") else ("JPEG", "RGB")
+    path = save(tmp_path / f"a.{suffix.upper()}", Image.new(mode, (20, 12)), format=kind)
+    assert list(image_files([tmp_path])) == [path] and check_image(path) == (12, 20)
+
+
+def link(place: Path, target: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.symlink_to(target, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+
+
+def test_links_to_folders_are_followed_once_and_never_round(tmp_path):
+    for name in ("set/images/z/1.png", "set/labels/2.png", "disk/b/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    images = tmp_path / "set" / "images"
+    link(images / "a", images / "z")  # the same folder again
+    link(images / "c", tmp_path / "disk")
+    link(images / "d" / "up", tmp_path / "set")  # what holds the folder is no part of it
+    link(tmp_path / "disk" / "round", images)
+    found = [images / "c" / "b" / "3.png", images / "z" / "1.png"]
+    assert files_below(images) == found and list(image_files([images])) == found
+    assert files_below(tmp_path / "nowhere") == []

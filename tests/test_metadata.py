@@ -136,3 +136,13 @@ def test_values_are_those_of_the_images_in_order(dataset, tmp_path):
     np.testing.assert_array_equal(
         image_times(dataset, "day", table(tmp_path, days.replace("a/", "").replace("b/", ""))), [3, 2, 1, 0]
     )
+
+
+@pytest.mark.parametrize("head", ["name,note,note,site", "name,,,site", "name, ,note,site"])
+def test_headings_that_are_equal_or_blank_move_no_column(dataset, tmp_path, head):
+    rows = "".join(f"images/{name},n{number},m{number},s{number % 2}\n" for number, name in enumerate(NAMES))
+    file = table(tmp_path, f"{head}\n{rows}")
+    assert group_labels(dataset, "site", file) == ["s0", "s1", "s0", "s1"]
+    if head.count("note") == 2:
+        with pytest.raises(UserError, match="has 2 columns called 'note': rename all but one"):
+            group_labels(dataset, "note", file)

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from annotation_sets import boxes_of
+from annotation_sets import boxes_of, coco_text, draw, write
 from picture_sets import in_memory, photograph, rectangles, write_set
 from PIL import Image
 
@@ -16,6 +16,9 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.conversion.tiling import tile
 from yolo_ft.data.dataset import load_dataset, load_splits
+from yolo_ft.data.formats.records import CROWD, POLYGON
+
+SPEC = "train: images\nnames: [x]\n"
 
 
 def test_boxes_are_cut_by_hand(tmp_path):
@@ -81,3 +84,30 @@ def test_the_command_line(tmp_path, capsys):
         assert main(command) == 0
     assert "train 1 images in 2 tiles, 2 boxes" in capsys.readouterr().out
     assert main([*command, "--min-visible", "2"]) == 2
+
+
+def test_what_yolo_cannot_hold_is_counted_and_told(tmp_path):
+    images = [(1, "a.png", 60, 100)]
+    boxes = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 9, 9], "segmentation": [[5, 5, 14, 5, 9, 14]]},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [0, 0, 99, 50], "iscrowd": 1},
+    ]
+    draw(tmp_path / "set" / "a.png")
+    file = write(tmp_path / "set" / "a.json", coco_text(images, [], {1: "x"}, annotations=boxes))
+    report = tile(file, tmp_path / "out", 64)
+    assert report.lost == {CROWD: 1, POLYGON: 1} and report.unseen == 0
+    assert "1 crowd regions are left out" in str(report) and "1 outlines (polygons or masks) become" in str(report)
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out_and_named(tmp_path):
+    file = write_set(tmp_path / "set", dict.fromkeys(["a.png", "b.png"], "0 0.5 0.5 0.2 0.5\n"), SPEC, (50, 90))
+    dataset = load_dataset(file)
+    broken = tmp_path / "set" / "images" / "b.png"
+    broken.write_bytes(broken.read_bytes()[:200])  # after the scan, as a file that the scan does not see through
+    report = tile(dataset, tmp_path / "out", 64)
+    assert (report.images, report.tiles) == ({"train": 1}, {"train": 2}) and not dataset.health.issues
+    assert "left out, train: images/b.png: it is damaged or truncated" in str(report)
+    assert [path.name for path in (tmp_path / "out" / "images" / "train").iterdir() if "b_" in path.name] == []
+    with pytest.raises(UserError, match="No image can be decoded: left out, train: images/b.png"):
+        tile(dataset.subset([1]), tmp_path / "none", 64)
+    assert not (tmp_path / "none").exists()

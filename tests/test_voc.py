@@ -198,3 +198,23 @@ def test_nothing_in_the_folder_changes(tmp_path):
     before = fingerprint(folder)
     assert load_dataset(folder).digest
     assert fingerprint(folder) == before
+
+
+def test_annotations_in_one_folder_and_images_in_several_below_theirs(tmp_path):
+    folder = write_voc_set(tmp_path, {"a": GOOD, "b": GOOD.replace("a.png", "b.png")})
+    for name, place in {"a": "one", "b": "two"}.items():
+        (folder / "JPEGImages" / place).mkdir()
+        (folder / "JPEGImages" / f"{name}.png").rename(folder / "JPEGImages" / place / f"{name}.png")
+    draw(folder / "JPEGImages" / "two" / "unlabelled.png", seed=5)
+    dataset = load_splits(folder)["train"]
+    assert dataset.keys == [f"JPEGImages/{name}.png" for name in ("one/a", "two/b", "two/unlabelled")]
+    assert [len(boxes_of(dataset, i)) for i in range(3)] == [1, 1, 0] and reasons(dataset) == {BACKGROUND: 1}
+
+
+def test_a_file_name_longer_than_any_is_no_failure(tmp_path):
+    long = "x" * 300
+    folder = write_voc_set(tmp_path, {"a": GOOD}, {"train.txt": f"a\n{long}\n"})
+    assert reasons(load_splits(folder)["train"]) == {DROPPED: 1}
+    (folder / "ImageSets" / "Main" / "train.txt").unlink()
+    write(folder / "Annotations" / "b.xml", voc_xml(f"b.{long}", [("x", 2, 2, 9, 9)]))
+    assert reasons(load_splits(folder)["train"]) == {DROPPED: 1}

@@ -17,7 +17,7 @@ def check(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
     from yolo_ft.data.folders import free_place
 
     if out is not None:
-        free_place(out, source_folders(data))  # before the minutes that large sets take
+        free_place(out, source_folders(data, images))  # before the minutes that large sets take
     model = None
     if weights is not None:
         from yolo_ft.api import YOLO
@@ -78,7 +78,7 @@ def stats(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
     from yolo_ft.report.lessons import png
 
     if out is not None:
-        free_place(out, source_folders(data))
+        free_place(out, source_folders(data, images))
     measured = statistics(data, imgsz, images, origin)
     gap, published = compare_with_source(measured), beside_coco(measured)
     print(f"{measured}\n\n{published.to_string(float_format=_short, na_rep='-')}\n\n{gap}")
@@ -121,7 +121,7 @@ def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -
     from yolo_ft.data.splits.metadata import group_labels
     from yolo_ft.data.splits.report import split_report
 
-    free_place(out, source_folders(data))
+    free_place(out, source_folders(data, settings.get("images")))
     if folds is None:
         made = [splitting.split(data, **settings)]
     elif settings.pop("val") is not None:

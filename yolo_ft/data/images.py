@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from yolo_ft.core.errors import UserError
 
-SUFFIXES = frozenset(".bmp .dng .jpeg .jpg .mpo .png .tif .tiff .webp .pfm".split())
+SUFFIXES = frozenset(".bmp .dng .jfif .jpe .jpeg .jpg .mpo .pfm .pgm .png .ppm .tif .tiff .webp".split())
 FORMATS = ("BMP", "DIB", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # by content; no format that starts a program
 MIN_SIDE = 10  # pixels; smaller files are icons or accidents
+MOST_PIXELS = 10**9  # 3 GB as RGB and, while it is decoded, twice that: what a machine for this work still holds
+DOUBTFUL_PIXELS = 10**8  # from here on a file must be large enough for what it claims to hold
+PIXELS_PER_BYTE = 10_000  # PNG's most: 8 black or white pixels a byte, packed to a 1032nd; only a lie has more
 ORIENTATION_TAG = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,7 +55,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
     kind. Lesson 06.
     """
     path = Path(path)
-    with _opened(path) as image:
+    with opened(path) as image:
         if at_least and image.format == "JPEG" and max(image.size) > at_least:
             gain = at_least / max(image.size)
             image.draft(None, (round(image.width * gain), round(image.height * gain)))
@@ -81,27 +87,48 @@ def image_files(sources: Sequence[str | Path]) -> dict[Path, Path]:
     for source in map(Path, sources):
         if not source.exists():
             raise UserError(f"There is no file or folder {source}.")
-        inside = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in SUFFIXES]
+        inside = [path for path in files_below(source) if path.suffix.lower() in SUFFIXES]
         files |= {path: path.relative_to(source) for path in inside} if source.is_dir() else {source: Path(source.name)}
     if not files:
         raise UserError(f"There is no image in {', '.join(map(str, sources))}.")
     return files
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every file in a folder and all below it, sorted by path. Links to folders are followed, to each folder once."""
+    root = Path(os.path.realpath(folder))
+    entered: set[Path] = set()
+    found: list[Path] = []
+    starts = [folder]
+    for start in starts:  # it grows: what really lies here comes first, then what only a link leads to
+        for place, folders, names in os.walk(start):
+            real = Path(os.path.realpath(place))
+            if real in entered or real in root.parents:  # a second way to it, or a link up, which would go round
+                folders.clear()
+                continue
+            entered.add(real)
+            starts += [Path(place, name) for name in folders if Path(place, name).is_symlink()]
+            found += [Path(place, name) for name in names]
+    return sorted((path for path in found if path.is_file()), key=Path.as_posix)
+
+
 def check_image(path: Path) -> tuple[int, int]:
     """(height, width) as `read_image` will return it, after a check that is much cheaper than decoding.
 
-    PNG checksums are verified, a JPEG must have its end marker, and other or doubtful files are decoded once.
-    Raises `ImageError` with the reason.
+    PNG checksums are verified, a JPEG must have its end marker, and other or doubtful files are decoded once. Larger
+    images than `MOST_PIXELS` are refused, and files too small for the pixels that they claim to hold. Raises
+    `ImageError` with the reason.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         sideways = _orientation(image) >= 5
         height, width = image.size if sideways else image.size[::-1]
         if min(height, width) < MIN_SIDE:
             raise ImageError(path, f"it is {width} x {height} pixels, smaller than {MIN_SIDE} on a side")
         if image.mode == "F":
             raise ImageError(path, FLOATS)
-        if image.format == "PNG":
+        if image.mode == "I":  # only the pixels tell whether 16 bits would do
+            _whole_numbers(image, path)
+        elif image.format == "PNG":
             image.verify()
         elif image.format not in ("JPEG", "MPO") or not _has_jpeg_end(path):
             image.load()
@@ -112,15 +139,16 @@ def page_count(path: Path) -> int:
     """How many pages or frames the file holds; only TIFF files are asked."""
     if path.suffix.lower() not in (".tif", ".tiff"):
         return 1
-    with _opened(path) as image:
+    with opened(path) as image:
         return getattr(image, "n_frames", 1)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The Pillow image of a file; whatever Pillow raises inside becomes an `ImageError`."""
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The Pillow image of a file, not yet decoded; whatever Pillow raises inside becomes an `ImageError`."""
     try:
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        with path.open("rb") as file, _identified(file) as image:
+            _check_pixels(path, image.size)
             yield image
     except ImageError:
         raise
@@ -130,11 +158,36 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         empty = path.stat().st_size == 0
         raise ImageError(path, "the file is empty" if empty else "its content is no image format known here") from None
     except Image.DecompressionBombError:
-        raise ImageError(path, "it has more pixels than is plausible for a photograph") from None
+        raise ImageError(path, "it is too large to be read in this format; save it as PNG or JPEG") from None
     except Exception as error:  # Pillow's decoders raise many kinds (OSError, SyntaxError, struct.error, ...)
         if isinstance(error, OSError) and error.errno:  # from the system, not from a decoder
             raise ImageError(path, f"it cannot be opened ({error.strerror})") from None
         raise ImageError(path, f"it is damaged or truncated ({error})") from None
+
+
+def _identified(file: BinaryIO) -> Image.Image:
+    """What `Image.open` gives, but without its limit of 179 million pixels, a setting that the whole process shares."""
+    Image.init()
+    start = file.read(16)
+    for factory, accept in map(Image.OPEN.__getitem__, FORMATS):
+        try:
+            if accept(start) is True:  # a text says that this Pillow was built without the format
+                file.seek(0)
+                return factory(file, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):  # by these a plugin says that the file is not its
+            continue
+    raise Image.UnidentifiedImageError
+
+
+def _check_pixels(path: Path, size: tuple[int, int]) -> None:
+    """Refuse what would fill the memory: an image too large, or a small file that claims to be a large image."""
+    pixels, stored = size[0] * size[1], path.stat().st_size
+    stated = f"{size[0]} x {size[1]} pixels"
+    if pixels > MOST_PIXELS:
+        most = f"at most {MOST_PIXELS // 10**6:,} million are read"
+        raise ImageError(path, f"it has {stated}, but {most}; cut it into parts with the program that made it")
+    if pixels > max(DOUBTFUL_PIXELS, stored * PIXELS_PER_BYTE):
+        raise ImageError(path, f"it claims to hold {stated}, for which its {stored:,} bytes are too few")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -159,15 +212,20 @@ def _has_jpeg_end(path: Path) -> bool:
 def _rgb(image: Image.Image, path: Path) -> Image.Image:
     """`image` decoded as 8-bit RGB."""
     if image.mode.startswith("I"):  # "I;16" and its byte orders; "I" holds 32 bits
-        values = np.asarray(image).astype(np.int64)
-        if values.size and (values.max() > 65535 or values.min() < 0):
-            raise ImageError(path, "its pixels need more than 16 bits; save it with 8 or 16 bits")
-        return Image.fromarray(_stretched(values)).convert("RGB")
+        return Image.fromarray(_stretched(_whole_numbers(image, path))).convert("RGB")
     if image.mode == "F":
         raise ImageError(path, FLOATS)
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _whole_numbers(image: Image.Image, path: Path) -> np.ndarray:
+    """The pixels of grey with more than 8 bits (h, w), 0..65535."""
+    values = np.asarray(image).astype(np.int64)
+    if values.size and (values.max() > 65535 or values.min() < 0):
+        raise ImageError(path, "its pixels need more than 16 bits; save it with 8 or 16 bits")
+    return values
 
 
 def _stretched(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from yolo_ft.core.boxes import box_iou
 from yolo_ft.core.errors import UserError
@@ -22,7 +21,7 @@ from yolo_ft.data.checks.groups import name_group
 from yolo_ft.data.checks.orphans import orphans
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
-from yolo_ft.data.images import read_image
+from yolo_ft.data.images import opened, read_image
 
 RARE_OBJECTS = 10  # in train
 SIZE_RATIO = 2  # between the long sides of the largest and the smallest image
@@ -223,7 +222,7 @@ def _colour_modes(splits: Splits) -> Iterator[Finding]:
 
 def _mode(path: Path) -> str:
     """What the header of a file says."""
-    with Image.open(path) as image:
+    with opened(path) as image:
         mode = image.mode
     return "16-bit" if mode.startswith("I") else "greyscale" if mode in ("1", "L", "LA") else COLOUR
 

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from yolo_ft.data.formats.labels import label_path
+from yolo_ft.data.formats.yolo import UNREAD_SUFFIXES
+from yolo_ft.data.images import SUFFIXES
 
+PICTURES = SUFFIXES | UNREAD_SUFFIXES  # a picture that is not read is named elsewhere; its labels are not lost
 NOT_LABELS = frozenset("classes labels obj train val valid test readme readme.dataset readme.roboflow notes".split())
 
 
@@ -26,7 +29,7 @@ def orphans(images: Mapping[str, Iterable[Path]]) -> list[tuple[str, Path]]:
     found = []
     for folder, image_folders in folders.items():
         places = (place for place in image_folders if place.is_dir())
-        known = {file.stem for place in places for file in place.iterdir() if file.suffix.lower() != ".txt"}
+        known = {file.stem for place in places for file in place.iterdir() if file.suffix.lower() in PICTURES}
         labels = sorted(folder.glob("*.txt")) if folder.is_dir() else []
         lost = (file for file in labels if file.stem not in known and file.stem.lower() not in NOT_LABELS)
         found += [(of_split[folder], file) for file in lost]

@@ -107,7 +107,7 @@ def fix(data: str | Path, out: str | Path) -> Repair:
     paths = {split: split_images(spec, split)[0] for split in spec.splits}
     if not any(paths.values()):
         raise UserError(f"{spec.path}: no split ({', '.join(paths)}) holds an image: check the paths.")
-    with new_folder(out, {spec.root, *(path.parent for images in paths.values() for path in images)}) as part:
+    with new_folder(out, spec.folders) as part:
         changes = _repaired(spec, paths, part)
     out = Path(out).expanduser()
     repair = Repair(out, changes, check(out))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +13,20 @@ from PIL import Image
 
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.conversion.whole_set import file_names, left_out, read_records, source_folders
+from yolo_ft.data.conversion.whole_set import (
+    file_names,
+    left_out,
+    losses,
+    lost_marks,
+    read_records,
+    source_folders,
+)
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import free_place, new_folder
-from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
+from yolo_ft.data.formats.records import CROWD, Record
 from yolo_ft.data.formats.writers import FORMATS, Format
 from yolo_ft.data.health import HealthReport
 from yolo_ft.data.progress import progress
-
-LOSSES = {
-    CROWD: "crowd regions are left out: {format} would make single objects of them",
-    DIFFICULT: "boxes lose the mark 'difficult'",
-    TRUNCATED: "boxes lose the mark 'truncated'",
-    POLYGON: "outlines (polygons or masks) become the boxes around them",
-}
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Conversion:
     def __str__(self) -> str:
         parts = [f"{name} {number} images, {self.objects[name]} boxes" for name, number in self.images.items()]
         lines = [f"{self.out} ({self.format}): {'; '.join(parts)}"]
-        lines += [f"  {number} {LOSSES[mark].format(format=self.format)}" for mark, number in self.lost.items()]
+        lines += losses(self.lost, self.format)
         lines += [f"  {len(self.renamed)} images got another name, as two had the same"] if self.renamed else []
         return "\n".join([*lines, *left_out(self.health)])
 
@@ -69,10 +69,11 @@ def convert(
     """
     if format not in FORMATS:
         raise UserError(f"There is no format '{format}' to write: choose one of {', '.join(FORMATS)}.")
-    free_place(out, source_folders(data))  # complains before anything is read
+    kept = source_folders(data, images)
+    free_place(out, kept)  # complains before any image is read
     target, names, splits, health = FORMATS[format], *read_records(data, images, origin)
     report = Conversion(Path(out).expanduser(), format, health=health)
-    with new_folder(out, source_folders(data)) as folder:
+    with new_folder(out, kept) as folder:
         written = _copied(folder, target, splits, report)
         target.write(folder, names, written)
     report.images = {split: len(records) for split, records in written.items()}
@@ -85,7 +86,6 @@ def _copied(
 ) -> dict[str, list[Record]]:
     """Copy every image and return records of the copies, reduced to what the target holds; the rest is counted."""
     names = file_names(record for records in splits.values() for record in records)
-    lost: Counter[str] = Counter()
     written: dict[str, list[Record]] = {}
     copies: list[tuple[Path | np.ndarray, Path]] = []
     for split, records in splits.items():
@@ -97,12 +97,11 @@ def _copied(
             if isinstance(record.image, Path) and name != record.image.name:
                 report.renamed[record.key] = name
             copies.append((record.image, place / name))
-            lost.update(mark for marks in record.marks for mark in marks - target.holds)
             written[split].append(_held(replace(record, image=place / name), target))
     with ThreadPoolExecutor(reading_threads()) as pool:  # map: what waits is cancelled when one fails
         for _ in progress(pool.map(_copy, *zip(*copies, strict=True)), len(copies), "copying"):
             pass
-    report.lost = dict(sorted(lost.items()))
+    report.lost = lost_marks(chain(*splits.values()), target)
     return written
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +14,21 @@ from PIL import Image
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
-from yolo_ft.data.conversion.whole_set import file_names, left_out, read_records, source_folders
+from yolo_ft.data.conversion.whole_set import (
+    file_names,
+    left_out,
+    losses,
+    lost_marks,
+    read_records,
+    source_folders,
+)
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import Record
 from yolo_ft.data.formats.tiles import Tile, tile_grid
-from yolo_ft.data.formats.writers import write_yolo
-from yolo_ft.data.health import HealthReport
-from yolo_ft.data.images import read_image
+from yolo_ft.data.formats.writers import FORMATS, write_yolo
+from yolo_ft.data.health import DROPPED, HealthReport, Issue
+from yolo_ft.data.images import ImageError, read_image
 from yolo_ft.data.progress import progress
 
 
@@ -29,7 +36,8 @@ from yolo_ft.data.progress import progress
 class Tiling:
     """What `tile` did. `images`, `tiles`, `boxes`: per split. `cut`: boxes kept in part; `dropped`: parts left out.
 
-    `unseen`: objects that no tile shows enough of. `health`: the findings per split.
+    `unseen`: objects that no tile shows enough of. `lost`: {what YOLO cannot hold: how often}. `health`: the findings
+    per split.
     """
 
     out: Path
@@ -39,6 +47,7 @@ class Tiling:
     cut: int = 0
     dropped: int = 0
     unseen: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
     health: dict[str, HealthReport] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -50,7 +59,7 @@ class Tiling:
         text += "were too small to keep"
         if self.unseen:
             text += f"\n  {self.unseen} objects are in no tile: make --overlap larger than the objects"
-        return "\n".join([text, *left_out(self.health)])
+        return "\n".join([text, *losses(self.lost, "yolo"), *left_out(self.health)])
 
 
 def tile(
@@ -67,18 +76,21 @@ def tile(
     All tiles of an image stay in its split. A box is cut at the tile's edge and kept where at least `min_visible` of
     its area is in the tile; a smaller part stays in the picture without a box, so choose an overlap larger than most
     objects: each is then whole in some tile. Tiles are PNG: pixels are not compressed a second time. `tiles.csv` says
-    where each tile lies. Raises `UserError` when `out` exists. Lesson 06.
+    where each tile lies. An image that cannot be decoded is left out and named. Raises `UserError` when `out` exists,
+    and when no image can be decoded. Lesson 06.
     """
     if not 0 < min_visible <= 1:
         raise UserError(f"min_visible is {min_visible:g}, but it is a share of a box: choose more than 0, at most 1.")
-    tile_grid(size, size, size, overlap)  # this line and the next complain before anything is read
-    free_place(out, source_folders(data))
+    tile_grid(size, size, size, overlap)  # this line and the next two complain before any image is read
+    kept = source_folders(data, images)
+    free_place(out, kept)
     names, splits, health = read_records(data, images, origin)
     report = Tiling(Path(out).expanduser(), health=health)
     stems = {i: Path(name).stem for i, name in file_names(r for rows in splits.values() for r in rows).items()}
-    with new_folder(out, source_folders(data)) as folder:
+    with new_folder(out, kept) as folder:
         written: dict[str, list[Record]] = {}
         table = [("split", "tile", "image", "left", "top", "right", "bottom")]
+        read: list[Record] = []
         for split, records in splits.items():
             place = folder / "images" / split
             place.mkdir(parents=True)
@@ -86,22 +98,33 @@ def tile(
             with ThreadPoolExecutor(reading_threads()) as pool:  # map: what waits is cancelled when one fails
                 cut = pool.map(partial(_write, place), records, grids, [stems[id(record)] for record in records])
                 files = list(progress(cut, len(records), f"cutting {split}"))
+            unread = [each for each in files if isinstance(each, Issue)]
+            report.health[split] = replace(health[split], issues=[*health[split].issues, *unread])
             written[split] = []
             for record, grid, paths in zip(records, grids, files, strict=True):
+                if isinstance(paths, Issue):
+                    continue
+                read.append(record)
                 written[split] += _labelled(record, grid, paths, min_visible, report)
                 places = [(each.left, each.top, each.right, each.bottom) for each in grid]
                 table += [(split, path.name, record.key, *at) for path, at in zip(paths, places, strict=True)]
-            report.images[split], report.tiles[split] = len(records), len(written[split])
+            report.images[split], report.tiles[split] = len(records) - len(unread), len(written[split])
             report.boxes[split] = sum(len(record.target) for record in written[split])
+        if not read:
+            raise UserError("No image can be decoded: " + " ".join(left_out(report.health)).strip())
+        report.lost = lost_marks(read, FORMATS["yolo"])
         write_yolo(folder, names, written)
         with (folder / "tiles.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(table)
     return report
 
 
-def _write(place: Path, record: Record, grid: list[Tile], stem: str) -> list[Path]:
-    """Write the tiles of one image; their files."""
-    pixels = read_image(record.image) if isinstance(record.image, Path) else record.image
+def _write(place: Path, record: Record, grid: list[Tile], stem: str) -> list[Path] | Issue:
+    """Write the tiles of one image; their files, or why it cannot be decoded, which the scan does not find always."""
+    try:
+        pixels = read_image(record.image) if isinstance(record.image, Path) else record.image
+    except ImageError as error:
+        return Issue(record.key, None, error.reason, DROPPED)
     paths = [place / f"{stem}__x{each.left}_y{each.top}.png" for each in grid]
     for each, path in zip(grid, paths, strict=True):
         Image.fromarray(np.ascontiguousarray(each.cut(pixels))).save(path, compress_level=1)

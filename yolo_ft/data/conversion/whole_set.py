@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import chain, count
 from pathlib import Path, PurePath
@@ -11,10 +12,18 @@ import numpy as np
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.drawn.sets import drawn_set
-from yolo_ft.data.formats.records import Record
+from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
 from yolo_ft.data.formats.scan import open_source, scan
+from yolo_ft.data.formats.writers import Format
 from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import DROPPED, ROW_REMOVED, HealthReport
+
+LOSSES = {
+    CROWD: "crowd regions are left out: {format} would make single objects of them",
+    DIFFICULT: "boxes lose the mark 'difficult'",
+    TRUNCATED: "boxes lose the mark 'truncated'",
+    POLYGON: "outlines (polygons or masks) become the boxes around them",
+}
 
 
 def read_records(
@@ -48,6 +57,17 @@ def _of_dataset(dataset: Dataset) -> list[Record]:
     return records
 
 
+def lost_marks(records: Iterable[Record], target: Format) -> dict[str, int]:
+    """{mark: how often} of what the annotations say and the format `target` cannot hold, in order of the marks."""
+    lost = Counter(mark for record in records for marks in record.marks for mark in marks - target.holds)
+    return dict(sorted(lost.items()))
+
+
+def losses(lost: dict[str, int], format: str) -> list[str]:
+    """One line per kind of mark in `lost` (see `lost_marks`), for a report."""
+    return [f"  {number} {LOSSES[mark].format(format=format)}" for mark, number in lost.items()]
+
+
 def left_out(health: dict[str, HealthReport]) -> list[str]:
     """One line per image or box that the health rules took away, with its split, for a report."""
     issues = [(split, issue) for split, report in health.items() for issue in report.issues]
@@ -72,9 +92,12 @@ def file_names(records: Iterable[Record]) -> dict[int, str]:
     return names
 
 
-def source_folders(data: str | Path | Dataset) -> list[Path]:
-    """The folder that `data` is in, which nothing may be written into; none for drawn images."""
+def source_folders(data: str | Path | Dataset, images: str | Path | None = None) -> list[Path]:
+    """The folders that `data` is read from, into which nothing may be written; none for drawn images.
+
+    What lies in them would be part of the data set when it is read the next time. Raises `UserError` as `open_source`.
+    """
     if isinstance(data, Dataset):
-        return []
-    path = Path(data).expanduser()
-    return [path] if path.is_dir() else [path.parent] if path.is_file() else []
+        paths = filter(None, map(data.path, range(len(data))))
+        return list(dict.fromkeys(path.parent for path in paths))
+    return [] if drawn_set(data) else list(dict.fromkeys(open_source(data, images).folders))

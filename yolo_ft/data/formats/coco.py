@@ -10,7 +10,7 @@ import functools
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,13 @@ from yolo_ft.data.formats.records import (
     key,
 )
 from yolo_ft.data.health import DROPPED, IGNORED, ROW_REMOVED, Issue
+
+REFERENCES = (
+    ("images", "id"),
+    ("annotations", "image_id"),
+    ("annotations", "category_id"),
+    ("categories", "supercategory"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,25 +60,60 @@ class CocoSet:
         folders = {str(folder) for index in self.images.values() for folder in index.folders}
         return f"Images were looked for in {', '.join(sorted(folders)) or self.root}."
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of the files and those in which images are looked for."""
+        places = [file.parent for file in self.splits.values()]
+        return [*places, self.root, *(folder for index in self.images.values() for folder in index.folders)]
+
     def readers(self, split: str) -> tuple[list[Reader], list[Issue]]:
-        """One reader per image of the split, in the order of the file, and what was passed over."""
+        """One reader per image of the split, in the order of the file, and what was passed over.
+
+        Raises `UserError` when no annotation belongs to an image of the file.
+        """
         content, file = self.contents[split], key(self.splits[split], self.root)
         reason = "the category has no box and only groups others: it is no class here"
         issues = [Issue(file, None, f"'{name}': {reason}", IGNORED) for name in self.left_out]
-        by_image: dict[object, list[dict]] = defaultdict(list)
+        by_image: dict[str, list[dict]] = defaultdict(list)
         for annotation in content["annotations"]:
-            by_image[annotation.get("image_id")].append(annotation)
-        images: dict[object, dict] = {}
+            by_image[str(annotation.get("image_id"))].append(annotation)  # text: some tools quote one of the two ids
+        images: dict[str, dict] = {}
         for image in content["images"]:
-            if image.get("id") in images:
+            if str(image.get("id")) in images:
                 issues.append(Issue(str(image.get("file_name")), None, "an image with this id was there", IGNORED))
-            images.setdefault(image.get("id"), image)
-        for orphan in [i for i in by_image if i not in images]:
+            images.setdefault(str(image.get("id")), image)
+        orphans = [i for i in by_image if i not in images]
+        if by_image and len(orphans) == len(by_image):
+            raise UserError(
+                f"{self.splits[split]}: no 'image_id' of its {len(content['annotations'])} annotations is the 'id' of "
+                "one of its images: export it again."
+            )
+        for orphan in orphans:
             reason = f"{len(by_image[orphan])} boxes belong to image {orphan!r}, which the file does not list"
             issues.append(Issue(file, None, reason, ROW_REMOVED))
+        entries, twice = self._entries(split, images, by_image)
         numbers = {name: number for number, name in self.names.items()}
         labels = {c["id"]: numbers[c["name"]] for c in content["categories"] if c["name"] in numbers}
-        return [functools.partial(_read, self, split, i, by_image[n], labels) for n, i in images.items()], issues
+        return [functools.partial(_read, self, split, *entry, labels) for entry in entries], [*issues, *twice]
+
+    def _entries(
+        self, split: str, images: dict[str, dict], by_image: Mapping[str, list[dict]]
+    ) -> tuple[list[tuple[dict, Path | None, list[dict]]], list[Issue]]:
+        """(entry, image file, annotations) once per file: entries of one file are taken together, which is a finding.
+
+        Taken apart, each would teach the objects of the other as background.
+        """
+        entries: dict[Path | str, tuple[dict, Path | None, list[dict]]] = {}
+        issues = []
+        for number, image in images.items():
+            path = self.images[split].find(str(image.get("file_name", "")))
+            if path in entries:
+                entries[path][2].extend(by_image[number])
+                reason = "the file lists this image twice, with different ids: their annotations are taken together"
+                issues.append(Issue(path.name, None, reason, IGNORED))
+            else:
+                entries[path or number] = image, path, list(by_image[number])
+        return list(entries.values()), issues
 
 
 def read_coco(path: Path, files: Sequence[Path], images: Path | None = None) -> CocoSet:
@@ -144,7 +186,8 @@ def _content(file: Path) -> dict:
         raise UserError(f"{file} is no COCO file of boxes: it must hold the lists images, annotations and categories.")
     if not all(isinstance(each, dict) for part in parts for each in content[part]):
         raise UserError(f"{file}: images, annotations and categories must be lists of objects: export it again.")
-    names: dict[str, object] = {}
+    _check_references(file, content)
+    names: dict[str, int] = {}
     for category in content["categories"]:
         name = category["name"] = str(category.get("name", ""))
         if not name or not isinstance(category.get("id"), int):
@@ -153,21 +196,27 @@ def _content(file: Path) -> dict:
             raise UserError(
                 f"{file}: categories {names[name]} and {category['id']} are both called '{name}': rename one."
             )
+        if category["id"] in names.values():
+            raise UserError(f"{file}: two categories have the id {category['id']}, one is '{name}': give each its own.")
         names[name] = category["id"]
     content["categories"].sort(key=lambda category: category["id"])
     return content
 
 
+def _check_references(file: Path, content: dict) -> None:
+    """Refuse lists and objects where COCO names something by a number or text."""
+    for part, field in REFERENCES:
+        if any(isinstance(each.get(field), list | dict) for each in content[part]):
+            raise UserError(f"{file}: each '{field}' in its {part} must be one number or text: export it again.")
+
+
 def _read(
-    source: CocoSet, split: str, image: dict, annotations: list[dict], labels: dict[int, int]
+    source: CocoSet, split: str, image: dict, path: Path | None, annotations: list[dict], labels: dict[int, int]
 ) -> tuple[Record | None, list[Issue]]:
     """The record of one entry of `images` with its annotations, and the findings."""
-    name = str(image.get("file_name", ""))
-    index = source.images[split]
-    path = index.find(name)
     if path is None:
-        return None, [Issue(name, None, "there is no image of this name", DROPPED)]
-    place, found = key(path, source.root, *index.folders), []
+        return None, [Issue(str(image.get("file_name", "")), None, "there is no image of this name", DROPPED)]
+    place, found = key(path, source.root, *source.images[split].folders), []
     for annotation in annotations:
         what = f"annotation {annotation.get('id')}"
         if annotation.get("category_id") not in labels:
@@ -176,14 +225,21 @@ def _read(
         box = _corners(annotation)
         if box is None:
             return None, [Issue(place, None, f"{what} has no 'bbox' of four numbers", DROPPED)]
-        marks = {CROWD} if annotation.get("iscrowd") else set()
+        marks = {CROWD} if str(annotation.get("iscrowd") or 0).lower() not in ("0", "false") else set()
         if annotation.get("segmentation"):
             marks.add(POLYGON)
         label = labels[annotation["category_id"]]
         found.append(Annotation(f"{what}, {source.names[label]}", label, box, frozenset(marks)))
-    stated = (image.get("height"), image.get("width"))
-    size = stated if all(isinstance(side, int) and side > 0 for side in stated) else None
-    return check_annotations(place, place, path, size, found)
+    return check_annotations(place, place, path, _stated(image), found)
+
+
+def _stated(image: dict) -> tuple[int, int] | None:
+    """The (height, width) that an entry of `images` gives, as numbers or as text; None where it gives none."""
+    try:
+        height, width = (int(float(image[side])) for side in ("height", "width"))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (height, width) if height > 0 and width > 0 else None
 
 
 def _corners(annotation: dict) -> tuple[float, float, float, float] | None:
@@ -195,5 +251,5 @@ def _corners(annotation: dict) -> tuple[float, float, float, float] | None:
             return x, y, x + width, y + height
         points = [float(value) for polygon in outline for value in polygon]
         return min(points[0::2]), min(points[1::2]), max(points[0::2]), max(points[1::2])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a whole number may be larger than any float
         return None

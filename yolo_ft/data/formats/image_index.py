@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from yolo_ft.data.images import SUFFIXES
+from yolo_ft.data.images import SUFFIXES, files_below
 
 
 class ImageIndex:
@@ -26,7 +28,7 @@ class ImageIndex:
         tails = _tails(name)
         for tail in [*tails, *(PurePosixPath(unquote(tail.name)) for tail in tails[-1:])]:
             for folder in self.folders:
-                if (folder / tail).is_file() and tail.suffix.lower() in SUFFIXES:
+                if tail.suffix.lower() in SUFFIXES and os.path.isfile(folder / tail):
                     return folder / tail
         for tail in tails:
             stem = tail.with_suffix("") if tail.suffix.lower() in SUFFIXES else tail
@@ -36,22 +38,20 @@ class ImageIndex:
                     return found[0]
         return None
 
-    def stems(self) -> list[str]:
-        """The paths of all images without suffix, seen from the folder that each lies in, sorted."""
-        found = {
-            path.relative_to(folder).with_suffix("").as_posix()
-            for folder in self.folders
-            for paths in self._table(folder).values()
-            for path in paths
-        }
-        return sorted(found)
+    def stems(self, taken: Collection[Path | None] = ()) -> list[str]:
+        """The paths of all images but those `taken`, without suffix, seen from the first folder that holds each."""
+        stems: dict[Path, str] = {}
+        for folder in self.folders:
+            for path in chain(*self._table(folder).values()):
+                stems.setdefault(path, path.relative_to(folder).with_suffix("").as_posix())
+        return sorted({stem for path, stem in stems.items() if path not in taken})
 
     def _table(self, folder: Path) -> dict[str, list[Path]]:
         """{path below the folder without suffix, and bare stem: images}."""
         if folder not in self._stems:
             table: dict[str, list[Path]] = defaultdict(list)
-            for path in sorted(folder.rglob("*")):
-                if path.suffix.lower() in SUFFIXES and path.is_file():
+            for path in files_below(folder):
+                if path.suffix.lower() in SUFFIXES:
                     for stem in {path.relative_to(folder).with_suffix("").as_posix(), path.stem}:
                         table[stem].append(path)
             self._stems[folder] = dict(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def label_path(image: Path) -> Path:
             parts[i] = "labels"
             break
     usual, beside = Path(*parts).with_suffix(".txt"), image.with_suffix(".txt")
-    return beside if beside != usual and beside.is_file() and not usual.is_file() else usual
+    return beside if beside != usual and os.path.isfile(beside) and not os.path.isfile(usual) else usual
 
 
 def parse_labels(text: str, num_classes: int) -> tuple[np.ndarray, list[tuple[int, str, str]]]:

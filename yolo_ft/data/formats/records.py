@@ -50,7 +50,7 @@ class Source(Protocol):
     """A data set on disk, whatever its format: what `yolo_ft.data.formats.scan` needs of it.
 
     `path`: the file or folder that messages name. `names`: {class index: name}. `splits`: by name. `hint`: where the
-    annotations are expected, for the message that there are none.
+    annotations are expected, for the message that there are none. `folders`: all that it is read from.
     """
 
     path: Path
@@ -58,6 +58,7 @@ class Source(Protocol):
     names: dict[int, str]
     splits: Mapping[str, object]
     hint: str
+    folders: Sequence[Path]
 
     def readers(self, split: str) -> tuple[list[Reader], list[Issue]]:
         """One reader per image of the split, in a fixed order, and what was passed over."""

@@ -73,7 +73,7 @@ def scan(source: Source, split: str) -> Scan:
 
 def _open_folder(path: Path, folder: Path | None, index: ImageIndex | None, origin: int) -> Source:
     """The data set in a folder, whose format its files tell."""
-    yamls = sorted(file for file in path.iterdir() if file.suffix in YAMLS)
+    yamls = sorted(file for file in path.iterdir() if file.suffix in YAMLS and file.is_file())
     named = [file for file in yamls if file.stem == "data"] or yamls
     if len(named) > 1:
         names = ", ".join(file.name for file in named)

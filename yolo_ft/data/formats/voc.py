@@ -7,6 +7,7 @@ with small differences, which are read too. Lesson 06.
 from __future__ import annotations
 
 import functools
+import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from yolo_ft.data.formats.records import (
     key,
 )
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, Issue
-from yolo_ft.data.images import SUFFIXES
+from yolo_ft.data.images import SUFFIXES, files_below
 
 FOLDERS = ("JPEGImages", "images", "Images")  # where the images lie: the devkit's name, and those of other tools
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -67,6 +68,11 @@ class VocFolder:
         """Where annotations are expected."""
         return f"Annotations are expected in {self.path / 'Annotations'}, the splits in {self.path / 'ImageSets/Main'}."
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folder itself and those of the images."""
+        return [self.path, *self.images.folders]
+
     def readers(self, split: str) -> tuple[list[Reader], list[Issue]]:
         """One reader per image of the split, and remarks on the split."""
         entries = self.splits[split]
@@ -97,7 +103,7 @@ def read_voc(path: Path, images: Path | None = None, origin: int = 1) -> VocFold
     """
     if origin not in (0, 1):
         raise UserError(f"origin is {origin}, but the first pixel of VOC files is number 0 or 1.")
-    xmls = {folder: sorted(folder.rglob("*.xml")) for folder in _annotation_folders(path)}
+    xmls = {folder: [f for f in files_below(folder) if f.match("*.xml")] for folder in _annotation_folders(path)}
     if not any(xmls.values()):
         raise UserError(f"{path} holds no XML file in 'Annotations': pass the folder above 'Annotations'.")
     index = ImageIndex([images] if images else [path / name for name in FOLDERS] + list(xmls))
@@ -105,7 +111,7 @@ def read_voc(path: Path, images: Path | None = None, origin: int = 1) -> VocFold
     found = {name for file in files.values() for name, *_ in file.objects}
     listed = _labelmap(path / "labelmap.txt", found)
     names = dict(enumerate([*listed, *sorted(found - set(listed))]))
-    return VocFolder(path, _splits(path, xmls, index), files, names, index, origin)
+    return VocFolder(path, _splits(path, xmls, files, index), files, names, index, origin)
 
 
 def read_xml(path: Path) -> VocFile:
@@ -138,7 +144,7 @@ def _object(element: ElementTree.Element) -> tuple[str, tuple[float, ...], froze
 def _read(folder: VocFolder, stem: str, xml: Path, numbers: dict[str, int]) -> tuple[Record | None, list[Issue]]:
     """The record of one listed image, and the findings."""
     file, place = folder.files.get(xml), key(xml, folder.path)
-    image = _image(folder, stem, xml, file.filename if file else "")
+    image = _image(folder.images, stem, xml, file.filename if file else "")
     if image is None:
         return None, [Issue(place, None, f"there is no image '{stem}' for it", DROPPED)]
     name = key(image, folder.path, *folder.images.folders)
@@ -160,13 +166,13 @@ def _read(folder: VocFolder, stem: str, xml: Path, numbers: dict[str, int]) -> t
     return check_annotations(name, place, image, file.size, annotations)
 
 
-def _image(folder: VocFolder, stem: str, xml: Path, filename: str) -> Path | None:
+def _image(images: ImageIndex, stem: str, xml: Path, filename: str) -> Path | None:
     """The image beside its XML file, or of the name that stands in the list; which suffix it has, the file may say."""
     name = Path(filename.replace("\\", "/")).name
     if Path(name).stem != Path(stem).name:  # a file name that was not kept up with the XML file's
-        return folder.images.find(stem)
+        return images.find(stem)
     beside = xml.parent / name
-    return beside if beside.is_file() else folder.images.find(str(Path(stem).parent / name)) or folder.images.find(stem)
+    return beside if os.path.isfile(beside) else images.find(str(Path(stem).parent / name)) or images.find(stem)
 
 
 def _annotation_folders(path: Path) -> list[Path]:
@@ -176,7 +182,9 @@ def _annotation_folders(path: Path) -> list[Path]:
     return [folder for name in SPLIT_NAMES if (folder := path / name).is_dir()] or [path]
 
 
-def _splits(path: Path, xmls: dict[Path, list[Path]], images: ImageIndex) -> dict[str, dict[str, Path]]:
+def _splits(
+    path: Path, xmls: dict[Path, list[Path]], files: dict[Path, VocFile], images: ImageIndex
+) -> dict[str, dict[str, Path]]:
     """{split: {image: XML file}} from the lists, the folders or, without either, all there is."""
     first = next(iter(xmls))
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
@@ -191,7 +199,9 @@ def _splits(path: Path, xmls: dict[Path, list[Path]], images: ImageIndex) -> dic
         for folder, files in xmls.items():
             splits.setdefault(SPLIT_NAMES[folder.name], {}).update({f"{folder.name}/{x.stem}": x for x in files})
         return splits
-    stems = sorted({*images.stems(), *(xml.relative_to(first).with_suffix("").as_posix() for xml in xmls[first])})
+    annotated = {xml.relative_to(first).with_suffix("").as_posix(): xml for xml in xmls[first]}
+    taken = {_image(images, stem, xml, files[xml].filename) for stem, xml in annotated.items()}
+    stems = sorted({*annotated, *images.stems(taken)})
     return {"train": {stem: first / f"{stem}.xml" for stem in stems}}
 
 

@@ -10,14 +10,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.formats.image_index import ImageIndex
 from yolo_ft.data.formats.labels import label_path, read_labels
 from yolo_ft.data.formats.records import SPLITS, Reader, Record, key
+from yolo_ft.data.formats.spec_file import read_yaml
 from yolo_ft.data.health import IGNORED, Issue
-from yolo_ft.data.images import SUFFIXES
+from yolo_ft.data.images import SUFFIXES, files_below
 
 UNREAD_SUFFIXES = frozenset(".avif .gif .heic .heif .jp2 .jxl .svg".split())  # never passed over silently
 ELSEWHERE = "if the images lie elsewhere, pass images=FOLDER, or join both: yolo-ft data convert --images FOLDER"
@@ -47,8 +46,17 @@ class DataSpec:
     def hint(self) -> str:
         """Where labels are expected."""
         folders = [self.root / entry for entries in self.splits.values() for entry in entries]
-        folder = next((folder for folder in folders if folder.is_dir()), self.root / "images")
+        folder = next((folder for folder in folders if os.path.isdir(folder)), self.root / "images")
         return f"Labels are expected beside the images, for example {label_path(folder / 'a.jpg')}."
+
+    @property
+    def folders(self) -> list[Path]:
+        """Every folder that the file names or an image lies in. Raises `UserError` where an entry does not exist."""
+        places = [_find(self, split, entry) for split, entries in self.splits.items() for entry in entries]
+        images = [image.parent for split in self.splits for image in split_images(self, split)[0]]
+        elsewhere = self.images.folders if self.images else []
+        named = [self.path.parent, self.root, *(place for place in places if not place.is_file())]
+        return list(dict.fromkeys([*named, *images, *elsewhere]))
 
     def readers(self, split: str) -> tuple[list[Reader], list[Issue]]:
         """One reader per image of the split, and what was passed over."""
@@ -58,16 +66,7 @@ class DataSpec:
 
 def read_spec(path: Path, images: ImageIndex | None = None) -> DataSpec:
     """Read a `data.yaml` (UTF-8, with or without BOM). Raises `UserError` with the mend."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold 'train:', 'val:' and 'names:', but holds no such keys.")
+    content = read_yaml(path)
     names = _names(path, content)
     splits = {}
     for split in SPLITS:
@@ -96,7 +95,7 @@ def _names(path: Path, content: dict) -> dict[int, str]:
     if sorted(names) != list(range(len(names))):
         raise UserError(f"{path}: 'names:' must number its {len(names)} classes 0 to {len(names) - 1} without a gap.")
     nc = content.get("nc")
-    if nc is not None and nc != len(names):
+    if nc not in (None, len(names), str(len(names))):
         raise UserError(f"{path}: nc is {nc}, but 'names:' lists {len(names)} classes: correct one of them.")
     return dict(sorted(names.items()))
 
@@ -107,7 +106,7 @@ def _root(path: Path, value: object) -> Path:
         return path.parent
     text = _native(str(value))
     candidates = [path.parent / text, Path(text), path.parent / _without_parents(text), Path(_without_parents(text))]
-    return next((candidate for candidate in candidates if candidate.is_dir()), path.parent)
+    return next((candidate for candidate in candidates if os.path.isdir(candidate)), path.parent)
 
 
 def _native(text: str) -> str:
@@ -135,7 +134,7 @@ def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
     for entry in spec.splits[split]:
         place = _find(spec, split, entry)
         if not place.is_file():
-            found = sorted((p for p in place.rglob("*") if p.is_file()), key=lambda p: p.as_posix())
+            found = files_below(place)
             images += [p for p in found if p.suffix.lower() in SUFFIXES] or _labelled(place, spec)
             unread = [p for p in found if p.suffix.lower() in UNREAD_SUFFIXES]
             reason = "pictures of this format are not read: save it as PNG"
@@ -158,7 +157,7 @@ def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
 def _find(spec: DataSpec, split: str, entry: str) -> Path:
     bare = _without_parents(entry)
     for candidate in (spec.root / entry, spec.path.parent / entry, spec.root / bare, spec.path.parent / bare):
-        if candidate.exists():
+        if os.path.exists(candidate):  # unlike Path.exists it takes names that are too long
             return candidate
     if spec.images and _labelled(spec.root / bare, spec):
         return spec.root / bare
@@ -181,7 +180,7 @@ def _read_list(path: Path, root: Path) -> list[Path]:
         if text.startswith(CVAT_FOLDER):
             places.append(path.parent / text.removeprefix(CVAT_FOLDER))
         fallback = places[-1] if len(places) > 2 else places[0]
-        images.append(next((place for place in places if place.exists()), fallback))
+        images.append(next((place for place in places if os.path.exists(place)), fallback))
     return images
 
 
@@ -190,7 +189,8 @@ def _labelled(folder: Path, spec: DataSpec) -> list[Path]:
     labels = label_path(folder / "a.jpg").parent
     if spec.images is None or not labels.is_dir():
         return []
-    return [folder / label.relative_to(labels).with_suffix(".jpg") for label in sorted(labels.rglob("*.txt"))]
+    found = (file for file in files_below(labels) if file.suffix == ".txt")
+    return [folder / label.relative_to(labels).with_suffix(".jpg") for label in found]
 
 
 def _read(listed: Path, spec: DataSpec) -> tuple[Record | None, list[Issue]]:

@@ -11,13 +11,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks.duplicates import near_duplicates
 from yolo_ft.data.checks.groups import name_group
 from yolo_ft.data.dataset import Dataset
+from yolo_ft.data.images import opened
 
 NAMES, NEAR_DUPLICATES, EXIF = "names", "near-duplicates", "exif"
 EXIF_BLOCK, DATE_TIME_ORIGINAL = 0x8769, 0x9003  # tags of the EXIF 2.3 specification
@@ -72,7 +72,7 @@ def _values(
         if len(values) != len(dataset):
             raise UserError(f"{len(values)} {kind}s for {len(dataset)} images: give one per image.")
         return values
-    columns = _read_table(table) if table is not None else {}
+    columns = _read_table(table, what) if table is not None else {}
     if what in known:
         values, mend = known[what](), "give a pattern or a table instead"
     elif what in columns:
@@ -100,8 +100,11 @@ def _matched(dataset: Dataset, pattern: str) -> list[str | None]:
     return [match and ("-".join(filter(None, match.groups())) or match[0] or key) for key, match in found]
 
 
-def _read_table(path: str | Path) -> dict[str, dict[str, str]]:
-    """{column: {name of the image: value}} of a CSV file; its first column names the images."""
+def _read_table(path: str | Path, wanted: str) -> dict[str, dict[str, str]]:
+    """{column: {name of the image: value}} of a CSV file; its first column names the images.
+
+    Columns without a heading or with one that others share are left out; `UserError` if that is the one `wanted`.
+    """
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -111,11 +114,14 @@ def _read_table(path: str | Path) -> dict[str, dict[str, str]]:
     head, *rows = [row for row in csv.reader(lines, delimiter=separator) if row] or [[]]
     if len(head) < 2:
         raise UserError(f"{path} needs a heading and two columns at least, the first with the names of the images.")
-    columns: dict[str, dict[str, str]] = {name.strip(): {} for name in head[1:]}
+    headings = [heading.strip() for heading in head[1:]]
+    if headings.count(wanted) > 1:
+        raise UserError(f"{path} has {headings.count(wanted)} columns called '{wanted}': rename all but one of them.")
+    columns: dict[str, dict[str, str]] = {each: {} for each in headings if each and headings.count(each) == 1}
     for row in rows:
         name = row[0].strip().replace("\\", "/").removeprefix("./")
-        for column, value in zip(columns, row[1:], strict=False):
-            if columns[column].setdefault(name, value.strip()) != value.strip():
+        for column, value in zip(headings, row[1:], strict=False):
+            if column in columns and columns[column].setdefault(name, value.strip()) != value.strip():
                 raise UserError(f"{path} gives {name} two values of '{column}': correct one of the rows.")
     return columns
 
@@ -137,7 +143,7 @@ def _exif_time(path: Path | None) -> float | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             text = image.getexif().get_ifd(EXIF_BLOCK).get(DATE_TIME_ORIGINAL, "")
         taken = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
     except Exception:  # a damaged block is as good as none
