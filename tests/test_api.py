@@ -6,7 +6,7 @@ import torch
 from training_set import tiny_set, train  # noqa: F401
 
 import yolo_ft
-from yolo_ft import YOLO, UserError, api, evaluate, load_dataset
+from yolo_ft import YOLO, UserError, api, build_model, evaluate, freeze, load_dataset
 from yolo_ft.api import fit_head
 from yolo_ft.core.targets import Detections
 from yolo_ft.finetune import evaluation
@@ -98,6 +98,17 @@ def test_other_classes_keep_the_network_the_freeze_and_rows_of_known_names():
     assert not any(p.requires_grad for p in fresh.model[:10].parameters())
     assert all(p.requires_grad for p in fresh.model[10:].parameters())
     assert fit_head(fresh, {0: "cat", 1: "Dog"}) is fresh
+
+
+def test_what_was_frozen_by_hand_stays_by_hand_under_other_classes():
+    model = build_model("yolov5n", 3)
+    model.pretrained = True
+    model.model[3].conv.weight.requires_grad_(False)
+    freeze(model, [1])
+    fresh = fit_head(model, {0: "a", 1: "b"})
+    assert not any(p.requires_grad for p in fresh.model[1].parameters())
+    freeze(fresh, None)
+    assert [name for name, p in fresh.named_parameters() if not p.requires_grad] == ["model.3.conv.weight"]
 
 
 def test_freeze_before_train_stays_and_train_adds_to_it(tiny_set, tmp_path):  # noqa: F811

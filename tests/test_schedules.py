@@ -39,6 +39,15 @@ def test_cosine_is_above_the_line_early_and_below_late():
     assert rate_factor(cosine, 2) > rate_factor(line, 2) and rate_factor(cosine, 6) < rate_factor(line, 6)
 
 
+def test_no_rate_of_the_warm_up_is_above_the_rate():
+    """Biases that warm up from ten times the rate make a training that goes on from good weights collapse at first."""
+    config = TrainConfig()
+    rates = [
+        rate_and_momentum(config, group, 0, step, 8)[0] for group in ("bias", "weight", "norm") for step in range(8)
+    ]
+    assert max(rates) <= config.lr0
+
+
 def test_warm_up_rises_from_its_start_to_the_rate():
     config = TrainConfig(epochs=10, lr0=1.0, warmup_epochs=1.0, warmup_bias_lr=0.5, momentum=0.9, warmup_momentum=0.5)
     assert warmup_steps(config, 3) == 3

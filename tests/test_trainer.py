@@ -1,13 +1,16 @@
 """Training: what is frozen keeps its bytes, a killed run resumes to the same bytes, and every record is written."""
 
+import builtins
 import math
+import shutil
+import socket
 
 import pytest
 import torch
 from training_set import tiny_set, train  # noqa: F401  (tiny_set is a fixture)
 
 from yolo_ft import resume
-from yolo_ft.api import YOLO
+from yolo_ft.api import YOLO, fit_head
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.checkpoints import load_checkpoint
 from yolo_ft.finetune.runs import RESULT_COLUMNS
@@ -223,3 +226,83 @@ def test_a_slow_listener_is_no_training_time(tiny_set, tmp_path):  # noqa: F811
         patch.setattr("yolo_ft.finetune.trainer.time.perf_counter", look)
         run = train(tiny_set, tmp_path, epochs=1, listeners=[listener])[1]
     assert clock[0] > 3600 and 0 < run.summary["train_seconds"] < 60
+
+
+def new():
+    """A random YOLOv5n that counts as trained, the same one every time."""
+    model = YOLO("yolov5n.yaml")
+    model.model.pretrained = True
+    return model
+
+
+@pytest.mark.parametrize("bn", ["fixed", "running"])
+def test_what_was_frozen_before_survives_a_resume(tiny_set, tmp_path, bn):  # noqa: F811
+    def frozen():
+        model = new()
+        model.freeze(3, bn=bn)
+        model.model.model[13].cv1.conv.weight.requires_grad_(False)
+        return model
+
+    start = frozen().model.state_dict()
+    whole = train(tiny_set, tmp_path, frozen(), name="whole")[1]
+    with pytest.raises(Kill):
+        train(tiny_set, tmp_path, frozen(), name="killed", listeners=[killer(1, 0)])
+    resumed = last(resume(tmp_path / "killed", listeners=[])[1])
+    assert_same(resumed, last(whole))
+    for name in ("model.0.conv.weight", "model.13.cv1.conv.weight"):
+        assert torch.equal(resumed["state_dict"][name], start[name])
+    same = torch.equal(resumed["state_dict"]["model.0.bn.running_mean"], start["model.0.bn.running_mean"])
+    assert same == (bn == "fixed")
+
+
+def test_a_freeze_in_mid_run_holds_the_weights_and_their_average(tiny_set, tmp_path):  # noqa: F811
+    """What still trains is trained on top of the frozen weights, so the average has just these."""
+    seen = []
+
+    def keep(event, info):
+        if event == "epoch":
+            seen.append({name: tensor.clone() for name, tensor in model.model.state_dict().items()})
+
+    model = new()
+    model.model = fit_head(model.model, {0: "bright", 1: "dark"})  # so that `train` keeps this very network
+    content = last(train(tiny_set, tmp_path, model, freeze=[(2, None), (2, 10)], epochs=4, listeners=[keep])[1])
+    early = [name for name in seen[0] if int(name.split(".")[1]) < 10]
+    assert any(not torch.equal(seen[0][name], seen[1][name]) for name in early)
+    for name in early:
+        for state in (seen[2], seen[3], content["state_dict"], content["training"]["ema"]):
+            assert torch.equal(seen[1][name], state[name]), name
+
+
+def test_nothing_is_frozen_unasked(tiny_set, tmp_path):  # noqa: F811
+    model = new()
+    model.model = fit_head(model.model, {0: "bright", 1: "dark"})
+    before = {name: p.detach().clone() for name, p in model.model.named_parameters()}
+    state = last(train(tiny_set, tmp_path, model, epochs=1, warmup_epochs=0.0)[1])["state_dict"]
+    assert [name for name in before if torch.equal(state[name], before[name])] == []
+
+
+def test_another_seed_trains_the_same_weights_otherwise(tiny_set, tmp_path):  # noqa: F811
+    one, two = (last(train(tiny_set, tmp_path, new(), epochs=1, seed=seed)[1])["state_dict"] for seed in (0, 1))
+    assert not torch.equal(one["model.0.conv.weight"], two["model.0.conv.weight"])
+
+
+def test_freezing_random_weights_is_warned_of_whatever_the_classes(tiny_set, tmp_path):  # noqa: F811
+    with pytest.warns(UserWarning, match="random weights"):
+        YOLO("yolov5n.yaml").train(
+            tiny_set, epochs=1, freeze=10, listeners=(), imgsz=64, batch=4, workers=0, project=str(tmp_path)
+        )
+
+
+def test_a_training_asks_nothing_and_calls_nobody(tiny_set, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(builtins, "input", lambda *_: pytest.fail("it asks"))
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it calls"))
+    assert train(tiny_set, tmp_path, new(), epochs=1)[1].summary["epochs"] == 1
+
+
+def test_a_single_image_is_enough(tiny_set, tmp_path):  # noqa: F811
+    for kind, name in (("images", "0.png"), ("labels", "0.txt")):
+        (tmp_path / "one" / kind).mkdir(parents=True)
+        shutil.copy(tiny_set / kind / "train" / name, tmp_path / "one" / kind / name)
+    (tmp_path / "one" / "data.yaml").write_text("train: images\nval: images\nnames: [a, b]\n", encoding="utf-8")
+    run = train(tmp_path / "one", tmp_path, new(), epochs=1)[1]
+    assert run.summary["images"] == 1 and math.isfinite(run.summary["best"]["map50"])

@@ -92,6 +92,8 @@ def test_it_learns_and_its_file_gives_the_same_detections(tiny_set, tmp_path):  
 def test_automatic_optimiser_is_resolved_in_the_run(tiny_set, tmp_path):  # noqa: F811
     run = train(tiny_set, tmp_path, new(), epochs=1, optimizer="auto")[1]
     assert (run.config["optimizer"], run.config["lr0"]) == ("AdamW", round(0.01 / 6, 6))
+    with pytest.warns(UserWarning, match="optimizer='auto' chooses the rate itself, so lr0=0.5 is not used"):
+        train(tiny_set, tmp_path, new(), epochs=1, optimizer="auto", lr0=0.5)
 
 
 def test_both_ways_of_measuring(tiny_set):  # noqa: F811
@@ -117,6 +119,8 @@ def test_freeze_ten_says_where_the_backbone_ends():
     assert "layers 0-9 (part of backbone, which is layers 0-10: stem, P1/2 ... P5/32 pool)" in report
     assert "1,115,744 of 2,572,280" in report
     assert "layers 0-10 (backbone: stem, P1/2 ... P5/32 attention)" in str(freeze(new().model, 11, imgsz=64))
+    for depth, share in ((11, 0.531), (23, 0.880)):
+        assert freeze(new().model, depth, imgsz=64).frozen_share == pytest.approx(share, abs=5e-4)
 
 
 def source_of(names, width=None):

@@ -19,7 +19,7 @@ from yolo_ft.finetune import inspection
 from yolo_ft.finetune.argument_names import refuse_others, translate
 from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from yolo_ft.finetune.evaluation import detect_images, evaluate
-from yolo_ft.finetune.freezing import FreezePlan, FreezeReport, apply_plan, current_plan, freeze
+from yolo_ft.finetune.freezing import FreezeReport, carry_freeze, freeze
 from yolo_ft.finetune.hyp import PRESETS, load_hyp
 from yolo_ft.finetune.metrics import Metrics
 from yolo_ft.finetune.phases import is_phases, parse_phases, total_epochs
@@ -208,13 +208,14 @@ def fit_head(model: Detector, names: dict[int, str], reference: bool = False) ->
     source = Checkpoint(model.state_dict(), model.names, model.family, model.size, model.num_classes)
     transfer(fresh, source, reference=reference)
     fresh.pretrained = model.pretrained
-    plan = current_plan(model)
-    if plan.parameters:
-        apply_plan(fresh, FreezePlan.parse(fresh, plan.spec, plan.batchnorm))
+    carry_freeze(model, fresh)
     return fresh
 
 
 def resume(path: str | Path, listeners: Sequence[Listener] | None = None, inexact: bool = False) -> tuple[YOLO, Run]:
-    """Finish an interrupted run with the same bytes as if it had never stopped; returns the model and the run."""
+    """Finish an interrupted run with the same bytes as if it had never stopped; returns the model and the run.
+
+    The model is that of the run's best weights, with nothing frozen on it.
+    """
     run = fitting.resume(path, [default_listener()] if listeners is None else listeners, inexact)
     return YOLO(run.weights("best")), run

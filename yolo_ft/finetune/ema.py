@@ -22,7 +22,8 @@ class EMA:
     """The averaged twin of `model`: average = d average + (1 - d) model, where d = decay (1 - e^(-n/ramp)) at update n.
 
     Tensors that cannot change (frozen ones, BatchNorm statistics held fixed) are never touched, so that they keep
-    their bytes. `updates` counts the updates.
+    their bytes. A tensor that stops changing in mid-run takes the model's value of that moment: what still trains
+    trains on top of that, not of the average. `updates` counts the updates.
     """
 
     def __init__(self, model: Detector, decay: float, ramp: float):
@@ -30,10 +31,13 @@ class EMA:
         self.decay, self.ramp, self.updates = decay, ramp, 0
         self.follow(model)
 
+    @torch.no_grad()
     def follow(self, model: Detector) -> None:
         """Look again at which tensors of `model` can change; call it after every change of the freeze."""
         ours, theirs = self.model.state_dict(), model.state_dict()
         names = changing_tensors(model)
+        for name in set(ours) - set(names):
+            ours[name].copy_(theirs[name])
         self._average = [ours[name] for name in names]
         self._source = [theirs[name] for name in names]
         self._counters = [(ours[n], theirs[n]) for n in ours if n.endswith("num_batches_tracked")]

@@ -141,7 +141,7 @@ def resume(path: str | Path, listeners: Sequence[Listener] = (), inexact: bool =
         _refuse_inexact(run, compute, train_set)
     seed_everything(config.seed)
     model = model_from_checkpoint(load_checkpoint(last))
-    kept = FreezePlan.parse(model, state["kept_frozen"], config.freeze_bn)
+    kept = FreezePlan.parse(model, state["kept_frozen"], state.get("kept_batchnorm", config.freeze_bn))
     phases = parse_phases(resolved["phases"])
     frozen = kept.union(FreezePlan.parse(model, phases[0].spec, config.freeze_bn), model)
     about = describe(model, train_set, config, compute, frozen, run)

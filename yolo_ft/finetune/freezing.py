@@ -73,6 +73,16 @@ def apply_plan(model: Detector, plan: FreezePlan) -> FreezePlan:
     return replace(current_plan(model), batchnorm=plan.batchnorm) if by_hand - plan.parameters else plan
 
 
+def carry_freeze(source: Detector, target: Detector) -> None:
+    """Freeze on `target`, a network of the same architecture, what is frozen on `source`: by hand, and by its plan."""
+    plan, by_plan = current_plan(source), getattr(source, "frozen_by_plan", frozenset())
+    for name, p in target.named_parameters():
+        if name in plan.parameters - by_plan:
+            p.requires_grad_(False)
+    if by_plan:
+        apply_plan(target, FreezePlan.parse(target, sorted(by_plan), plan.batchnorm))
+
+
 def freeze(model: Detector, spec: object, bn: str = "fixed", imgsz: int | tuple[int, int] = 640) -> FreezeReport:
     """Freeze what `spec` means (see `selectors`) on `model`, in place of the former plan; None thaws it.
 

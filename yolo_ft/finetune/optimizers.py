@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import torch
@@ -15,7 +16,8 @@ from yolo_ft.models import Detector
 GROUPS = ("bias", "weight", "norm")
 LONG_TRAINING = 10_000  # steps beyond which optimizer="auto" takes MuSGD
 BOOST = 3.0  # MuSGD's factor of the rate where a family asks for it
-USUAL_RATE = {"AdamW": DEFAULTS["lr0"], "SGD": 0.01, "MuSGD": 0.01}  # ours, YOLOv5's, Ultralytics'
+THEIR_RATE = 0.01  # the default of YOLOv5 and Ultralytics
+USUAL_RATE = {"AdamW": DEFAULTS["lr0"], "SGD": THEIR_RATE, "MuSGD": THEIR_RATE}
 
 
 def accumulation(config: TrainConfig) -> int:
@@ -89,6 +91,12 @@ def resolve_optimizer(config: TrainConfig, images: int, num_classes: int) -> Tra
     """
     if config.optimizer != "auto":
         return config
+    if config.lr0 not in (DEFAULTS["lr0"], THEIR_RATE):
+        warnings.warn(
+            f"optimizer='auto' chooses the rate itself, so lr0={config.lr0:g} is not used: name an optimiser, for "
+            "example optimizer='AdamW', to set the rate.",
+            stacklevel=3,
+        )
     if math.ceil(images / max(config.batch, 64)) * config.epochs > LONG_TRAINING:
         return replace(config, optimizer="MuSGD", lr0=USUAL_RATE["MuSGD"], warmup_bias_lr=0.0)
     rate = round(0.002 * 5 / (4 + num_classes), 6)

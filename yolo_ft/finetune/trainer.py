@@ -243,6 +243,7 @@ class Trainer:
             "steps": self.steps,
             "phase": self.phase,
             "kept_frozen": sorted(self.kept_frozen.parameters),
+            "kept_batchnorm": self.kept_frozen.batchnorm,
             "best": self.best,
             "final": self.final,
             "seconds": dict(self.seconds),
