@@ -60,12 +60,14 @@ def test_a_repeat_makes_only_what_is_missing(tmp_path, monkeypatch, capsys):
     options += ["--out", str(tmp_path / "out"), "--sources", "as packaged"]
     assert source_study.main([*options, "--seeds", "0"]) == 0
     first = pd.read_csv(tmp_path / "out" / ROWS)
-    assert first[source_study.KEY].to_numpy().tolist() == [["as packaged", "none", 0], ["as packaged", "freeze10", 0]]
+    wanted = [["photographs", "as packaged", arm, 0] for arm in ("none", "freeze10")]
+    assert first[source_study.KEY].to_numpy().tolist() == wanted
     monkeypatch.setattr(source_study, "fit", None)  # the source is there
     assert source_study.main([*options, "--seeds", "0", "1"]) == 0
     both = pd.read_csv(tmp_path / "out" / ROWS)
     pd.testing.assert_frame_equal(both[:2], first)
-    assert len(both) == 4 and capsys.readouterr().out.splitlines()[-1].startswith("| as packaged | 2 | 0.")
+    assert len(both) == 4
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| photographs | as packaged | 2 | 0.")
 
 
 def test_a_mistake_is_a_sentence(capsys):

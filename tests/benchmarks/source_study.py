@@ -41,7 +41,7 @@ PRETRAINING = {"imgsz": 224, "epochs": 25, "batch": 16, "lr0": 0.002, "warmup_ep
 PRETRAINING |= pretrain.SETTINGS
 EPOCHS = 10  # of a fine-tuning
 DEPTHS = {"none": {}, "freeze10": {"freeze": 10}}
-KEY = ["source", "arm", "seed"]  # what names a row
+KEY = ["data", "source", "arm", "seed"]  # what names a row
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,9 @@ def make(options: argparse.Namespace) -> None:
     photographs = pretrain.choose(options.photographs, options.work / "chosen")
     rows = grid.read_rows(options.out)
     there = set(rows[KEY].itertuples(index=False, name=None)) if len(rows) else set()
+    data = load_dataset(options.data, "train").name
     for name in options.sources:
-        missing = [(arm, seed) for seed in options.seeds for arm in DEPTHS if (name, arm, seed) not in there]
+        missing = [(arm, seed) for seed in options.seeds for arm in DEPTHS if (data, name, arm, seed) not in there]
         if not missing:
             continue
         weights = str(pretrained(name, photographs, options.work))
@@ -160,12 +161,13 @@ def about() -> dict:
 
 
 def table(rows: pd.DataFrame) -> str:
-    """Markdown: mean mAP50 over the seeds, one row per source, one column per depth."""
-    means = rows.pivot_table("map50", "source", "arm")[list(DEPTHS)]
-    seeds = rows.groupby("source")["seed"].nunique()
-    lines = [["source", "seeds", *means.columns], ["---"] * (2 + len(means.columns))]
-    for name in (name for name in SOURCES if name in means.index):
-        lines.append([name, str(seeds[name]), *(f"{value:.3f}" for value in means.loc[name])])
+    """Markdown: mean mAP50 over the seeds, one row per data set and source, one column per depth."""
+    means = rows.pivot_table("map50", ["data", "source"], "arm")[list(DEPTHS)]
+    seeds = rows.groupby(["data", "source"])["seed"].nunique()
+    lines = [["data", "source", "seeds", *means.columns], ["---"] * (3 + len(means.columns))]
+    for data in dict.fromkeys(rows["data"]):
+        for place in ((data, name) for name in SOURCES if (data, name) in means.index):
+            lines.append([*place, str(seeds[place]), *(f"{value:.3f}" for value in means.loc[place])])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
