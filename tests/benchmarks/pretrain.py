@@ -48,7 +48,7 @@ class Stage:
 
 
 # From random weights, long on small images, which cost little, and last at the size of the lessons. An image costs
-# YOLO26n twice what it costs YOLOv5n, so its photographs are smaller and its epochs fewer.
+# YOLO26n twice what it costs YOLOv5n, so its photographs are smaller and its epochs fewer (160, not 185).
 STAGES = {
     "yolov5n": (
         Stage(imgsz=320, epochs=45, lr0=0.002, warmup_epochs=2.0, close_mosaic=6, val_every=15),
@@ -57,6 +57,8 @@ STAGES = {
     ),
     "yolo26n": (
         Stage(imgsz=224, epochs=60, lr0=0.002, warmup_epochs=2.0, close_mosaic=4, val_every=20),
+        Stage(imgsz=IMGSZ, epochs=20, lr0=0.001, warmup_epochs=1.0, close_mosaic=5, val_every=20),
+        Stage(imgsz=224, epochs=60, lr0=0.002, warmup_epochs=1.0, close_mosaic=4, val_every=20),
         Stage(imgsz=IMGSZ, epochs=20, lr0=0.001, warmup_epochs=1.0, close_mosaic=5, val_every=20),
     ),
 }
