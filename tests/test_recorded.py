@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 import yaml
 from benchmarks import freeze_study
 from test_comparison import write_run
@@ -107,7 +108,31 @@ def test_export_copies_text_only_and_refuses_a_place_of_this_machine(tmp_path):
     }
     run.write_config({"project": str(work.resolve())})
     with pytest.raises(UserError, match="names a place"):
-        freeze_study.export(work, out, {})
+        freeze_study.export(work, out, {"command": "c"})
+
+
+def test_later_arms_add_to_what_a_study_tells_and_take_nothing_from_it(tmp_path):
+    work, out = tmp_path / "work", tmp_path / "out"
+    write_run(work / "runs", "none-seed0")
+    first = {"command": "study", "weights": {"epochs": 3}, "weights_sha256": "a"}
+    freeze_study.export(work, out, first)
+    for _ in range(2):
+        freeze_study.export(work, out, {"command": "study --arms official-none"})
+    about = json.loads((out / ABOUT).read_text(encoding="utf-8"))
+    assert about == {**first, "command": "study; study --arms official-none"}
+    with pytest.raises(UserError, match="other packaged weights"):
+        freeze_study.export(work, out, {**first, "weights_sha256": "b"})
+    assert json.loads((out / ABOUT).read_text(encoding="utf-8")) == about
+
+
+def test_prefix_only_has_the_ten_layers_of_the_source_and_the_others_of_the_control(tmp_path):
+    path = tmp_path / "begin" / "3" / "prefix-only.pt"
+    freeze_study.write_prefix_only(path, seed=3)
+    begins = [api.YOLO(path), api.YOLO(None), api.YOLO("yolov5n.yaml", seed=3)]
+    ours, source, control = (begin.model.state_dict() for begin in begins)
+    for name, value in ours.items():
+        assert torch.equal(value, (source if int(name.split(".")[1]) < 10 else control)[name]), name
+    assert "begin/3/prefix-only.pt" in freeze_study.command("prefix-only", 3, "bccd", 25)
 
 
 @pytest.mark.parametrize(("seeds", "told"), [(5, "-0.100 (-0.100 to -0.100)"), (2, "-0.100 -0.100")])

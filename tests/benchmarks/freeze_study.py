@@ -1,6 +1,6 @@
 """Make the recorded studies of lessons 05 and 13: arms by seeds on real images, every run a `yolo-ft train`.
 
-    python tests/benchmarks/freeze_study.py --data path/to/bccd      # about half an hour on 2 cores; repeat to go on
+    python tests/benchmarks/freeze_study.py --data path/to/bccd      # about 45 minutes on 2 cores; repeat to go on
     python tests/benchmarks/freeze_study.py --table                  # the table of what is recorded, as Markdown
     python tests/benchmarks/freeze_study.py --data path/to/bccd --arms freeze10 views1 views2 views4 views8 \
         --seeds 0 1 2 --work runs/views_bccd --out yolo_ft/report/recorded/views_bccd
@@ -26,9 +26,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a clone, installed or not
 
-from yolo_ft import UserError, compare, load_checkpoint  # noqa: E402
+from yolo_ft import YOLO, UserError, compare, load_checkpoint  # noqa: E402
 from yolo_ft.api import PACKAGED, packaged_weights  # noqa: E402
 from yolo_ft.data.catalog.fetch import file_digest as sha256  # noqa: E402
+from yolo_ft.finetune.checkpoints import save_checkpoint  # noqa: E402
 from yolo_ft.finetune.machine import usable_cores  # noqa: E402
 from yolo_ft.finetune.runs import CONFIG, ENVIRONMENT, RESULTS, SUMMARY, Run  # noqa: E402
 from yolo_ft.report.comparison import HIGH, LOW, Comparison  # noqa: E402
@@ -38,13 +39,15 @@ RECORDED = ROOT / "yolo_ft" / "report" / "recorded" / "freeze_bccd"
 YOLO26 = ("--weights", "packaged-yolo26n")
 # What an arm adds to the command; without --weights it begins with the packaged checkpoint. The random prefix has
 # frozen weights but live BatchNorm statistics: with those of an untrained network its output vanishes within ten
-# layers, and the control would fail for want of a signal, not for want of learned features.
+# layers, and the control would fail for want of a signal, not for want of learned features. It differs from prefix-only
+# in nothing but the first ten layers.
 ARMS = {
     "none": [],
     "freeze10": ["--freeze", "10", "--views", "0"],
     "freeze24": ["--freeze", "24", "--views", "0"],
     "scratch": ["--weights", "yolov5n.yaml"],
     "random-prefix": ["--weights", "yolov5n.yaml", "--freeze", "10", "--freeze-bn", "running"],
+    "prefix-only": ["--weights", "begin/{seed}/prefix-only.pt", "--freeze", "10", "--freeze-bn", "running"],
     **{f"views{k}": ["--freeze", "10", "--views", str(k)] for k in (1, 2, 4, 8)},  # what reused augmentation costs
     "official-none": ["--weights", "yolov5n.pt"],
     "official-freeze10": ["--weights", "yolov5n.pt", "--freeze", "10", "--views", "0"],
@@ -58,7 +61,7 @@ ARMS = {
     "yolo26n-musgd": [*YOLO26, "--set", "optimizer=MuSGD", "--set", "lr0=0.01", "--set", "weight_decay=0.0005"],
 }
 # options that a repeat needs to know where they are others
-USUAL = {"arms": list(ARMS)[:5], "seeds": [0, 1, 2, 3, 4], "epochs": 25}
+USUAL = {"arms": list(ARMS)[:6], "seeds": [0, 1, 2, 3, 4], "epochs": 25}
 COMMON = {"imgsz": 320, "batch": 16, "val_every": 5}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -97,7 +100,16 @@ def command(arm: str, seed: int, data: str, epochs: int) -> list[str]:
     """The `yolo-ft train` of one run, as a shell in the work folder would have it."""
     common = [text for name, value in COMMON.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     budget = ["--data", data, "--epochs", str(epochs), *common, "--seed", str(seed)]
-    return ["train", *budget, "--project", "runs", "--name", f"{arm}-seed{seed}", *ARMS[arm]]
+    own = [text.format(seed=seed) for text in ARMS[arm]]
+    return ["train", *budget, "--project", "runs", "--name", f"{arm}-seed{seed}", *own]
+
+
+def write_prefix_only(path: Path, seed: int, layers: int = 10) -> None:
+    """A checkpoint of random weights, those of YOLO("yolov5n.yaml", seed=seed), with the packaged ones in `layers`."""
+    network, packaged = (YOLO(begin, seed=seed).model for begin in ("yolov5n.yaml", None))
+    network.model[:layers].load_state_dict(packaged.model[:layers].state_dict())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, network)
 
 
 def next_step(folder: Path, arm: str, seed: int, data: str, epochs: int) -> list[str] | None:
@@ -143,6 +155,8 @@ def make(options: argparse.Namespace) -> bool:
         for arm in options.arms:
             name = f"{arm}-seed{seed}"
             step = next_step(work / "runs" / name, arm, seed, data, options.epochs)
+            if step is not None and arm == "prefix-only":
+                write_prefix_only(work / "begin" / str(seed) / "prefix-only.pt", seed)
             if step is not None:
                 waiting.append((step, name))
     print(f"{len(waiting)} of {len(options.seeds) * len(options.arms)} runs to train in {work}", flush=True)
@@ -156,11 +170,16 @@ def make(options: argparse.Namespace) -> bool:
 
 
 def export(work: Path, out: Path, about: dict) -> int:
-    """Copy the text files of every finished run from `work` to `out`, beside `about`; returns how many runs."""
+    """Copy the text files of every finished run from `work` to `out`, beside `about`; returns how many runs.
+
+    Where `out` holds a study, its runs stay, and so does what is told of them: later arms add their command.
+    Raises UserError when that study began with other weights.
+    """
     private = [str(Path.home()), str(work.resolve()), str(ROOT)]
     finished = sorted(path.parent for path in (work / "runs").glob(f"*/{SUMMARY}"))
     if not finished:
         raise UserError(f"There is no finished run in {work / 'runs'}.")
+    about = joined(about, out)
     for folder in finished:
         (out / folder.name).mkdir(parents=True, exist_ok=True)
         for name in (CONFIG, ENVIRONMENT, RESULTS, SUMMARY):
@@ -170,6 +189,17 @@ def export(work: Path, out: Path, about: dict) -> int:
             (out / folder.name / name).write_text(text, encoding="utf-8", newline="\n")
     (out / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
     return len(finished)
+
+
+def joined(about: dict, out: Path) -> dict:
+    """`about` together with what the study in `out` already tells."""
+    if not (out / ABOUT).is_file():
+        return about
+    earlier = json.loads((out / ABOUT).read_text(encoding="utf-8"))
+    if any(earlier[key] != about[key] for key in earlier.keys() & about.keys() if key.endswith("sha256")):
+        raise UserError(f"{out} began with other packaged weights: remove it, or choose another --out folder.")
+    commands = dict.fromkeys([*earlier["command"].split("; "), about["command"]])
+    return {**earlier, **about, "command": "; ".join(commands)}
 
 
 def origin(options: argparse.Namespace) -> dict:
