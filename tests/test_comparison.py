@@ -9,6 +9,7 @@ import pytest
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.comparison import find_runs
+from yolo_ft.finetune.hyp import PRESETS
 from yolo_ft.finetune.runs import Run
 from yolo_ft.report.comparison import compare
 
@@ -153,6 +154,25 @@ def test_settings_that_differ_make_arms_of_their_own(tmp_path):
     none = "freeze none, packaged weights"
     assert list(comparison.arms.index) == [f"{none}, lr0 0.002", f"{none}, lr0 0.01", "freeze 10, packaged weights"]
     assert comparison.notes == ()
+
+
+def test_presets_of_augmentation_are_arms_of_their_own(tmp_path):
+    """They differ in ten settings; lesson 09 sends its readers here."""
+    for seed in range(5):
+        write_run(tmp_path, f"light{seed}", seed=seed, ap=0.5, config=PRESETS["light"])
+        write_run(tmp_path, f"strong{seed}", seed=seed, ap=0.4, config=PRESETS["strong"] | {"lr0": 0.01})
+    comparison = compare(tmp_path)
+    none = "freeze none, packaged weights, lr0"
+    assert list(comparison.arms.index) == [f"{none} 0.002, augmentation light", f"{none} 0.01, augmentation strong"]
+    assert comparison.paired("light").loc[f"{none} 0.01, augmentation strong", "mean"] == pytest.approx(-0.1)
+    assert comparison.notes == ()
+
+
+def test_an_augmentation_of_ones_own_beside_a_preset_is_told_by_its_settings(tmp_path):
+    write_run(tmp_path, "a", config=PRESETS["light"])
+    write_run(tmp_path, "b", seed=1, config=PRESETS["light"] | {"fliplr": 0.0})
+    none = "freeze none, packaged weights, fliplr"
+    assert list(compare(tmp_path).arms.index) == [f"{none} 0.5", f"{none} 0.0"]
 
 
 def test_many_settings_that_differ_are_no_name(tmp_path):

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/augment_study.py path/to/data --jobs 2  # two hours on 2 cores; repeat to go on
 
-`path/to/data` holds `bccd`, whose images are all alike, and `mask` and `deeppcb`, most of whose images are unlike each
-other; each with a data.yaml. Four grids (see grid.py) share one table. The presets take about as many optimiser steps
-on 20 images (80 epochs of 2 batches) as on all 205 (12 of 13): a difference between the two sizes is not one of steps.
+`path/to/data` holds `bccd`, whose images are all alike, and `mask` and `deeppcb`, most of whose images count as unlike
+each other; each with a data.yaml. Four grids (see grid.py) share one table. The presets take about as many steps on
+20 images (80 epochs of 2 batches) as on all 205 (12 of 13): a difference between the two sizes is not one of steps.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # runs from a clone, installed or not
@@ -50,8 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         codes.append(grid.main(["augment", *what, *common]))
     sets = sorted({data for data, *_ in GRIDS})
     worth = {data: round(diversity(load_dataset(options.data / data)).effective, 1) for data in sets}
-    write_json_atomic(Path(options.out, ABOUT), grid.about("augment") | {"command": COMMAND, "effective_images": worth})
+    facts = {"command": COMMAND, "effective_images": worth, "rare_objects": rare_objects(options.data / "mask", "400")}
+    write_json_atomic(Path(options.out, ABOUT), grid.about("augment") | facts)
     return max(codes)
+
+
+def rare_objects(data: Path, number: str, seeds: Sequence[int] = range(5)) -> dict:
+    """Objects of the rarest class: fewest and most in the training images of a seed, and all in validation."""
+    whole, val = grid.images(str(data))
+    counts = whole.class_counts().sum(0)
+    rarest = int(np.flatnonzero(counts)[counts[counts > 0].argmin()])
+    drawn = [grid.training_set(whole, number, seed, grid.Arm()).class_counts().sum(0)[rarest] for seed in seeds]
+    return {"train": [int(min(drawn)), int(max(drawn))], "val": int(val.class_counts().sum(0)[rarest])}
 
 
 if __name__ == "__main__":

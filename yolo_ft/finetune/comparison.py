@@ -15,6 +15,7 @@ from pathlib import Path, PureWindowsPath
 import pandas as pd
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.finetune.hyp import AUGMENTATION, PRESETS
 from yolo_ft.finetune.runs import CONFIG, RESULTS, SUMMARY, Run
 
 SEEDS_FOR_A_CLAIM = 5
@@ -156,14 +157,25 @@ def arm_label(summary: dict) -> str:
 
 def _told_apart(labels: Sequence[str], runs: Sequence[Run]) -> list[str]:
     """The labels, each with the settings in which runs of the same label differ ("..., lr0 0.01"), if these are few."""
-    settings = [_choices(run) for run in runs]
-    groups = {
-        label: _differing([s for s, own in zip(settings, labels, strict=True) if own == label]) for label in labels
-    }
-    return [
-        ", ".join([label, *(f"{key} {own.get(key)}" for key in groups[label] if len(groups[label]) <= TOLD_APART)])
-        for label, own in zip(labels, settings, strict=True)
-    ]
+    told = list(labels)
+    for label in dict.fromkeys(labels):
+        places = [place for place, own in enumerate(labels) if own == label]
+        settings = _by_preset([_choices(runs[place]) for place in places])
+        differing = _differing(settings)
+        if len(differing) <= TOLD_APART:
+            for place, own in zip(places, settings, strict=True):
+                told[place] = ", ".join([label, *(f"{key} {own.get(key)}" for key in differing)])
+    return told
+
+
+def _by_preset(settings: list[dict]) -> list[dict]:
+    """The settings; where the augmentation of each is a preset, with its name in place of its many numbers."""
+    presets = {tuple(preset[key] for key in AUGMENTATION): name for name, preset in PRESETS.items()}
+    names = [presets.get(tuple(own.get(key) for key in AUGMENTATION)) for own in settings]
+    if None in names:
+        return settings
+    others = [{key: value for key, value in own.items() if key not in AUGMENTATION} for own in settings]
+    return [{**own, "augmentation": name} for own, name in zip(others, names, strict=True)]
 
 
 def _choices(run: Run) -> dict:

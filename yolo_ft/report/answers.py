@@ -20,6 +20,7 @@ class Exercise:
     misconceptions: tuple[tuple[Any, str], ...]
     hints: tuple[str, str, str]
     tolerance: float = 1e-9
+    accepted: tuple[Any, ...] = ()  # other ways to give the right answer
 
     @property
     def heading(self) -> str:
@@ -31,11 +32,11 @@ def same(given: Any, expected: Any, tolerance: float = 1e-9) -> bool:
     """Whether a reader's answer means `expected`.
 
     Numbers agree within `tolerance` (NumPy and torch scalars count, truth values do not); text without regard to
-    case and surrounding space; sequences element by element and in order. Anything else does not agree: no answer
-    of a reader raises.
+    case, surrounding space and a full stop; sequences element by element and in order. Anything else does not agree:
+    no answer of a reader raises.
     """
     if isinstance(expected, str):
-        return isinstance(given, str) and given.strip().casefold() == expected.casefold()
+        return isinstance(given, str) and given.strip().rstrip(".").casefold() == expected.casefold()
     if isinstance(expected, Sequence):
         if isinstance(given, str | Mapping | Set):
             return False

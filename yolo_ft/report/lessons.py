@@ -115,7 +115,8 @@ def _weigh(differences: Iterable | Mapping, expected: str, unit: str) -> tuple[s
     above, below = low > 0, high < 0
     agrees, disagrees = (below, above) if expected == "lower" else (above, below)
     word = "confirmed" if agrees else "not confirmed" if disagrees else UNDECIDED
-    interval = f"95 % interval {low:+.3f} to {high:+.3f}"
+    digits = 3 if min(abs(low), abs(high)) >= 0.0005 else 4  # an end that is not zero does not look like it
+    interval = f"95 % interval {low:+.{digits}f} to {high:+.{digits}f}"
     return word, f"paired mean difference {mean:+.3f}{unit}, {interval}, {len(pairs)} seeds."
 
 
@@ -128,7 +129,7 @@ def check(exercise_id: str, answer: Any) -> None:
 def _assess(exercise: Exercise, answer: Any) -> str:
     if answer is None:
         return "not answered yet."
-    if same(answer, exercise.answer, exercise.tolerance):
+    if any(same(answer, right, exercise.tolerance) for right in (exercise.answer, *exercise.accepted)):
         return f"correct. {exercise.because}"
     for wrong, misconception in exercise.misconceptions:
         if same(answer, wrong, exercise.tolerance):

@@ -128,6 +128,6 @@ def _by_look(look: float) -> list[tuple[str, str, str, str]]:
         )
     else:
         because = f"the images look unlike the source's ({look:.2f} > {FAR})"
-        freeze = "freeze=3 or nothing: only the earliest features fit (others: train the first block above all)"
+        freeze = "freeze=3 or nothing: only the earliest features fit (Lee et al. 2023: train above all the first ones)"
         rate = "the default rate: there is less to preserve"
     return [("freeze", freeze, because, "claim T5, lesson 12"), ("lr0", rate, because, "claim L1, lesson 07")]

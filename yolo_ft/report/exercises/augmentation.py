@@ -28,19 +28,19 @@ ROWS = (
         "09.2",
         2,
         5,
-        "A round cell has a box of 20 × 20 pixels. The image is turned by 45°, and the box is made from its four "
+        "A round cell has a box of 20 × 20 pixels. The image is turned by 30°, and the box is made from its four "
         "turned corners. How many times the area of the tight box around the turned cell does it cover?",
-        2.0,
-        "The corners reach √2 times as far to every side, and the cell is as round as before.",
+        1.866,
+        "Each side grows by cos 30° + sin 30° = 1.366, and the cell is as round as before.",
         (
-            (1.414, "That is by how much its side grows; the area grows by the square of it."),
+            (1.366, "That is by how much its side grows; the area grows by the square of it."),
             (1.0, "That would be a tight box. The corners of the old one were outside of the cell and turned with it."),
-            (4.0, "The side grows by √2, not by 2."),
+            (2.0, "That is the factor at 45°."),
         ),
         (
             "Does a disc look different after a turn? Does a square?",
-            "The box around a square that stands on its corner is as wide as the square's diagonal.",
-            "The diagonal of a 20 × 20 square is 20 · √2 = 28.3 pixels; the cell is still 20 pixels wide.",
+            "The side of the new box is 20 · cos 30° + 20 · sin 30°.",
+            "That is 27.3 pixels; the cell is still 20 pixels wide.",
         ),
         tolerance=0.01,
     ),

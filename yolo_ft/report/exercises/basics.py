@@ -256,6 +256,7 @@ ROWS = (
             "Toss three coins: how often do all three agree?",
             "Too few seeds decide neither for nor against.",
         ),
+        accepted=("not decided by this budget", "undecided"),
     ),
     Exercise(
         "05.3",
@@ -275,6 +276,6 @@ ROWS = (
             "After freezing, the step takes 0.2.",
             "1 / (0.4 + 0.2).",
         ),
-        tolerance=0.01,
+        tolerance=0.04,
     ),
 )

@@ -32,10 +32,10 @@ ROWS = (
         0.9986,
         "All four others would have to be in validation as well, which happens in 0.14 % of the cases.",
         (
-            (0.8, "That is the probability for one given frame; the film has four others."),
-            (0.2, "That is the share of frames that validate, whatever film they are from."),
+            *((each, "That is the probability for one given frame; there are four others.") for each in (0.8, 0.8027)),
+            *((each, "That is the share of frames that validate, whatever film it is.") for each in (0.2, 0.1973)),
             (0.0014, "That is the probability that none is. The question was at least one."),
-            (0.41, "That is the probability that all four are in training. One is enough to leak."),
+            *((each, "That is the probability that all four train. One is enough.") for each in (0.4096, 0.413)),
         ),
         (
             "Ask the opposite: when has it none?",
