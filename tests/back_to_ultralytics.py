@@ -10,7 +10,8 @@ from torch import nn
 from ultralytics import YOLO
 
 ours = torch.load(sys.argv[1], weights_only=True)
-state, classes = ours["state_dict"], ours["num_classes"]
+state = ours.get("training", {}).get("ema", ours["state_dict"])  # last.pt holds both; the average is what detects
+classes = ours["num_classes"]
 theirs = YOLO(f"{ours['family']}{ours['size']}.yaml")  # 80 classes, random weights
 head = theirs.model.model[-1]
 for branch in (head.cv3, head.one2one_cv3):

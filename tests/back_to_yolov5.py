@@ -17,7 +17,8 @@ except ImportError:
 ours = torch.load(sys.argv[1], weights_only=True)
 config = Path(yolo.__file__).with_name(f"{ours['family']}{ours['size']}.yaml")
 theirs = yolo.DetectionModel(str(config), nc=ours["num_classes"])
-theirs.load_state_dict({key: tensor.float() for key, tensor in ours["state_dict"].items()}, strict=True)
+state = ours.get("training", {}).get("ema", ours["state_dict"])  # last.pt holds both; the average is what detects
+theirs.load_state_dict({key: tensor.float() for key, tensor in state.items()}, strict=True)
 theirs.names = dict(ours["names"])
 torch.save({"model": theirs}, sys.argv[2])  # every digit; their own files have half as many
 print(theirs.names)

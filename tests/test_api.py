@@ -10,6 +10,7 @@ from yolo_ft import YOLO, UserError, api, build_model, evaluate, freeze, load_da
 from yolo_ft.api import fit_head
 from yolo_ft.core.targets import Detections
 from yolo_ft.finetune import evaluation
+from yolo_ft.finetune.checkpoints import save_checkpoint
 
 
 def test_public_names_are_the_promised_ones():
@@ -75,6 +76,36 @@ def test_predict_leaves_out_boxes_without_an_area(monkeypatch):
     (found,) = YOLO().predict(noise, conf=0.001)
     printed = [[f"{value:.1f}" for value in box] for box in found.boxes]
     assert len(printed) > 100 and not [box for box in printed if box[0] == box[2] or box[1] == box[3]]
+
+
+def test_an_image_without_pixels_is_a_sentence():
+    with pytest.raises(UserError, match="An image of 0 x 0 pixels"):
+        YOLO("yolov5n.yaml").predict(np.zeros((0, 0, 3), np.uint8))
+
+
+def test_it_measures_and_looks_at_the_size_that_it_was_trained_at(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(api, "evaluate", lambda *args, **how: sizes.append(args[3]))
+    monkeypatch.setattr(api, "detect_images", lambda *args, **how: sizes.append(args[2]))
+    save_checkpoint(tmp_path / "a.pt", YOLO("yolov5n.yaml").model, metadata={"imgsz": 640})
+    save_checkpoint(tmp_path / "b.pt", YOLO("yolov5n.yaml").model)
+    for name in ("a.pt", "b.pt"):
+        model = YOLO(tmp_path / name)
+        model.val("cells")
+        model.predict(np.zeros((32, 32, 3), np.uint8))
+        model.val("cells", imgsz=96)
+    assert sizes == [640, 640, 96, 320, 320, 96]
+
+
+def test_the_device_of_a_measurement_is_the_one_that_was_asked_for(monkeypatch):
+    places = []
+    monkeypatch.setattr(api, "evaluate", lambda *args, **how: places.append(args[5]))
+    model = YOLO("yolov5n.yaml")
+    for device in ("cpu", None):
+        model.val("cells", device=device)
+    assert places[0].device == "cpu" and places[1] is None
+    with pytest.raises(UserError, match="no CUDA|There is no|not there|device"):
+        model.val("cells", device="nonsense")
 
 
 def test_predict_does_not_change_the_model():

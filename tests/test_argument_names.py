@@ -53,6 +53,9 @@ def test_all_default_arguments_are_settings():
 def test_other_spellings():
     assert translate({"device": 0, "amp": False, "cache": True}) == {"device": "0", "precision": "fp32", "cache": "ram"}
     assert translate({"cache": "ram", "views": 3}) == {"cache": "ram", "views": 3}
+    assert translate({"cache": None, "mosaic": True, "fliplr": 0.2, "int8": False, "keras": False, "dfl": 1.5}) == {
+        **{"cache": "none", "mosaic": 1.0, "fliplr": 0.2, "dfl": 1.5}
+    }
 
 
 @pytest.mark.parametrize("name", ALWAYS)
@@ -74,6 +77,7 @@ def test_what_has_no_counterpart_is_named_with_what_comes_nearest(name):
         ({"cache": [1]}, r"cache=\[1\] has the wrong type"),
         ({"data": None}, "data=None is no data set"),
         ({"cls_pw": 0.5}, "The loss of yolo26 has no use for cls_pw"),
+        ({"cls_pw": 1.0}, "The loss of yolo26 has no use for cls_pw"),
         ({"imgsz": 100}, "multiples of 32"),
     ],
 )

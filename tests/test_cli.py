@@ -69,6 +69,15 @@ def test_train_passes_on_only_what_was_given(calls, capsys):
     assert capsys.readouterr().out == "Run('runs/train')\n"
 
 
+def test_suppression_can_be_left_out(calls, capsys):
+    main(["val", "--data", "d.yaml", "--no-nms", "--device", "cpu"])
+    main(["val", "--data", "d.yaml"])
+    assert [call for call in calls if call[0] == "val"] == [
+        ("val", "d.yaml", {"nms": False, "device": "cpu"}),
+        ("val", "d.yaml", {}),
+    ]
+
+
 def test_train_flags(calls):
     command = "train --weights yolov5n.yaml --data d.yaml --freeze 10 --freeze-bn running --epochs 3 --batch-size 8"
     command += " --img 640 --seed 4 --optimizer SGD --lr0 0.02 --patience 5 --val-every 2 --hyp hyp.finetune"

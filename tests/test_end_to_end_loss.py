@@ -81,6 +81,21 @@ def test_the_heads_change_places(epochs):
     for epoch, (many, once) in table.items() if isinstance(table, dict) else enumerate(table):
         share = many_share(int(epoch), int(epochs))
         assert [share, 1 - share] == pytest.approx([many, once], abs=1e-7)
+        loss = EndToEndLoss.for_epoch(None, TrainConfig(epochs=int(epochs)), int(epoch))
+        assert loss.share == pytest.approx(many, abs=1e-7)
+
+
+def test_gains_are_settings_of_their_own():
+    assert EndToEndLoss(TrainConfig(), 0.8).gains == (7.5, 0.5, 1.5)
+    assert EndToEndLoss(TrainConfig(box=10.0, dfl=0.5), 0.8).gains == (10.0, 0.5, 0.5)
+    assert EndToEndLoss(TrainConfig(box=10.0), 0.8).gains == (10.0, 0.5, 1.5)
+
+
+def test_an_object_without_an_area_spoils_nothing():
+    raw = [m.detach().requires_grad_() for m in maps_of(*head_inputs(7001)) + maps_of(*head_inputs(7003))]
+    total = EndToEndLoss(TrainConfig(), 0.8)(raw, torch.tensor([[0, 0, 0.5, 0.5, 0, 0.0]]))[0]
+    total.backward()
+    assert total.isfinite() and all(m.grad.isfinite().all() for m in raw)
 
 
 def test_loss_of_eval_maps():
@@ -210,7 +225,7 @@ def test_terms_by_hand_on_an_oblong_image():
     maps[0][0, :4, 1, 2] = 0.75
     maps[0][0, 4, 1, 2] = 0.0  # a probability of one half
     rows = torch.tensor([[0, 0, 20 / 64, 12 / 32, 8 / 64, 8 / 32]])
-    loss = EndToEndLoss(TrainConfig(box=1.0, cls=1.0), 0.5)
+    loss = EndToEndLoss(TrainConfig(box=1.0, cls=1.0, dfl=0.2), 0.5)
     box, cls, l1 = loss.head(maps, rows, loss.pairs(maps, rows), once=True).tolist()
     overlap = 8**2 / 12**2  # same centre and shape, so that CIoU is IoU
     assert box == pytest.approx((1 - overlap) * overlap, rel=1e-4)  # weighted by what the place should score

@@ -64,6 +64,11 @@ def test_the_minimum_of_warm_up_steps_is_yolov5s():
     assert warmup_steps(TrainConfig(warmup_epochs=0.0, warmup_min_steps=100), 8) == 0
 
 
+def test_the_last_epoch_is_no_warm_up():
+    """Ultralytics 8.4: at most all epochs but one, so that a short trial reaches its rate."""
+    assert [warmup_steps(TrainConfig(epochs=n, warmup_epochs=3.0), 8) for n in (1, 2, 3, 4, 9)] == [0, 8, 16, 24, 24]
+
+
 def test_accumulation_grows_during_warm_up():
     config = TrainConfig(batch=16, nominal_batch=64, warmup_epochs=1.0)
     assert [accumulation_at(config, step, 8) for step in (0, 4, 8, 80)] == [1, 2, 4, 4]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import filled, image
 
+from yolo_ft.api import fit_head
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.checkpoints import Checkpoint
 from yolo_ft.finetune.transfer import transfer
@@ -82,6 +83,12 @@ def test_a_model_without_names_takes_the_names_of_as_many_classes(trained):
     report = transfer(other, trained)
     assert report.class_rows == {} and report.fresh_classes == [f"class{i}" for i in range(5)]
     assert other.names[0] == "class0" and report.reshaped == HEAD
+
+
+def test_data_may_call_its_classes_what_a_model_without_names_does():
+    names = {i: f"class{i}" for i in range(4)}
+    model = build_model("yolov5n", names=SOURCE)
+    assert fit_head(model, names).names == names
 
 
 def test_reference_mode_leaves_the_head_random_when_the_count_differs(trained):

@@ -207,6 +207,9 @@ def test_what_is_rebuilt_can_be_neither_altered_nor_extended(name):
         b"ctorch._utils\n_rebuild_parameter\nK\x01\x85R.",
         b"\x80\x02}r\xff\xff\xff\x7f.",  # a memo entry that would take 16 GiB
         b"\x80\x02})" + b"\x85" * 10**5 + b"K\x01s.",  # hashing this key would overflow the C stack
+        b"\x80\x02}K\x01\x85q\x00" + b"".join(b"h%c\x86q%c" % (i, i + 1) for i in range(60)) + b"K\x01s.",
+        b"\x80\x02}\x8a\x09" + b"\xff" * 8 + b"\x7fK\x01s.",  # numbers of one's choice make keys collide
+        b"\x80\x04" + b"N0" * 600_000 + b"N.",  # steps without end
         b"\x80\x02}",
         b"}X\xff\xff\xff\xff.",
         b"nonsense",

@@ -15,6 +15,7 @@ from yolo_ft.api import YOLO, fit_head
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import load_dataset
 from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint
+from yolo_ft.finetune.end_to_end_loss import EndToEndLoss
 from yolo_ft.finetune.evaluation import detect
 from yolo_ft.finetune.freezing import freeze
 from yolo_ft.finetune.transfer import transfer
@@ -87,6 +88,48 @@ def test_it_learns_and_its_file_gives_the_same_detections(tiny_set, tmp_path):  
     for nms in (True, False):
         ours, theirs = (m.predict(picture, conf=1e-6, imgsz=64, nms=nms)[0] for m in (model, loaded))
         assert len(ours) > 0 and np.array_equal(ours.boxes, theirs.boxes) and np.array_equal(ours.scores, theirs.scores)
+
+
+def test_suppression_is_done_unless_it_is_refused(tiny_set, monkeypatch):  # noqa: F811
+    """`nms=None` is Ultralytics' way to leave it out of a call."""
+    model, asked = new(), []
+
+    def note(model, raw, *how):
+        asked.append(how[-1])
+        return [torch.zeros(0, 6)] * len(raw[0])
+
+    monkeypatch.setattr(type(model.model), "detections", note)
+    picture = np.zeros((96, 96, 3), np.uint8)
+    for nms in (None, True, False):
+        model.predict(picture, imgsz=64, nms=nms)
+        model.predict(picture, tile=64, nms=nms)
+        model.val(tiny_set, imgsz=64, nms=nms)
+    assert asked[: len(asked) * 2 // 3] == [False] * (len(asked) * 2 // 3)
+    assert asked[len(asked) * 2 // 3 :] == [True] * (len(asked) // 3)
+
+
+def test_every_epoch_has_its_own_loss(tiny_set, tmp_path, monkeypatch):  # noqa: F811
+    shares, plain = [], EndToEndLoss.for_epoch.__func__
+    note = classmethod(lambda cls, model, config, epoch: shares.append(epoch) or plain(cls, model, config, epoch))
+    monkeypatch.setattr(EndToEndLoss, "for_epoch", note)
+    train(tiny_set, tmp_path, new(), epochs=3)
+    assert list(dict.fromkeys(shares)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "rate", "decay"),
+    [
+        ({"optimizer": "MuSGD"}, 0.01, 0.0005),
+        ({"optimizer": "SGD"}, 0.01, 0.0005),
+        ({"optimizer": "AdamW"}, 0.002, 0.05),
+        ({"optimizer": "auto"}, round(0.01 / 6, 6), 0.0005),
+        ({"optimizer": "SGD", "lr0": 0.1, "weight_decay": 0.2}, 0.1, 0.2),
+    ],
+)
+def test_an_optimiser_comes_with_its_own_rate_and_decay(tiny_set, tmp_path, given, rate, decay):  # noqa: F811
+    """AdamW's decay of 0.05 would shrink the weights of the others to nothing."""
+    run = train(tiny_set, tmp_path, new(), epochs=1, **given)[1]
+    assert (run.config["lr0"], run.config["weight_decay"]) == (rate, decay)
 
 
 def test_automatic_optimiser_is_resolved_in_the_run(tiny_set, tmp_path):  # noqa: F811

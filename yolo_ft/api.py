@@ -18,10 +18,12 @@ from yolo_ft.finetune import fit as fitting
 from yolo_ft.finetune import inspection
 from yolo_ft.finetune.argument_names import refuse_others, translate
 from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
+from yolo_ft.finetune.compute import Compute, resolve_compute
 from yolo_ft.finetune.evaluation import detect_images, evaluate
 from yolo_ft.finetune.freezing import FreezeReport, carry_freeze, freeze
 from yolo_ft.finetune.hyp import PRESETS, load_hyp
 from yolo_ft.finetune.metrics import Metrics
+from yolo_ft.finetune.optimizers import with_usual
 from yolo_ft.finetune.phases import is_phases, parse_phases, total_epochs
 from yolo_ft.finetune.runs import Run
 from yolo_ft.finetune.tiled import detect_tiled
@@ -63,12 +65,14 @@ class YOLO(Signposts):
 
     def __init__(self, weights: str | Path | None = None, seed: int = 0):
         self.data: str | Path | Dataset | None = None  # what it was trained on last, here
+        self.imgsz = 320  # what it was trained at last
         self.weights = str(weights or "packaged")
         if self.weights.endswith(ARCHITECTURE):
             seed_everything(seed)
             self.model = build_model(Path(self.weights).stem)
         else:
-            self.model = model_from_checkpoint(load_checkpoint(packaged_weights(self.weights) or self.weights))
+            checkpoint = load_checkpoint(packaged_weights(self.weights) or self.weights)
+            self.model, self.imgsz = model_from_checkpoint(checkpoint), checkpoint.metadata.get("imgsz", self.imgsz)
         self.model.eval()
 
     def __repr__(self) -> str:
@@ -114,10 +118,13 @@ class YOLO(Signposts):
             epochs = total_epochs(parse_phases(freeze))
         if hyp and str(hyp) not in PRESETS and self.model.family != "yolov5":
             raise UserError("Hyper-parameter files hold YOLOv5's gains, which mislead YOLO26: give settings by name.")
+        hyp_settings = load_hyp(hyp) if hyp else {}
         given = {**translate(settings), **({} if epochs is None else {"epochs": epochs})}
         config = TrainConfig.from_dict(
-            {**(load_hyp(hyp) if hyp else {}), "data": str(data), "freeze": freeze, "weights": self.weights, **given}
+            with_usual({**hyp_settings, "data": str(data), "freeze": freeze, "weights": self.weights, **given})
         )
+        if settings.get("cls_pw") and self.model.family == "yolo26":  # there it weighs rare classes, in YOLOv5 answers
+            raise UserError("The loss of yolo26 has no use for cls_pw: leave it out.")
         seed_everything(config.seed)
         before, listeners = self.model, [default_listener()] if listeners is None else listeners
         self.model = fit_head(before, train_set.names, reference=config.transfer_mode == "reference")
@@ -126,28 +133,32 @@ class YOLO(Signposts):
         except UserError:  # a training that was refused costs no head
             self.model = before
             raise
-        self.weights, self.data = str(run.weights("best")), data
+        self.weights, self.data, self.imgsz = str(run.weights("best")), data, config.imgsz
         return run
 
     def val(
         self,
         data: str | Path | Dataset | None = None,
         split: str = "val",
-        imgsz: int = 320,
+        imgsz: int | None = None,
         batch: int = 16,
-        nms: bool = True,
+        nms: bool | None = None,
+        device: object = None,
         **others: object,
     ) -> Metrics:
         """mAP50, mAP50-95, per-class AP, precision and recall on `data`, by default what was trained on. Lesson 04.
 
-        `nms=False` measures YOLO26 end to end, without suppression. Lesson 13. Of Ultralytics' further arguments those
-        pass that ask for what happens anyway; the others are a `UserError`, as is a size that the network cannot take.
+        Images are seen at `imgsz`, by default what the weights were trained at. `nms=False` measures YOLO26 end to end,
+        without suppression. Lesson 13. `device` is the best that there is unless given. Of Ultralytics' further
+        arguments those pass that ask for what happens anyway; the others are a `UserError`, as is a size that the
+        network cannot take.
         """
-        refuse_others(others, ["data", "split", "imgsz", "batch", "nms"])
+        refuse_others(others, ["data", "split", "imgsz", "batch", "nms", "device"])
         data = self.data if data is None else data
         if data is None:
             raise UserError("Say what to measure on, for example val('data.yaml').")
-        return evaluate(self.model, data, split, imgsz, batch, end_to_end=not nms)
+        imgsz = self.imgsz if imgsz is None else imgsz
+        return evaluate(self.model, data, split, imgsz, batch, _place(device), end_to_end=nms is False)
 
     def predict(
         self,
@@ -155,9 +166,10 @@ class YOLO(Signposts):
         conf: float = 0.25,
         iou: float | None = None,
         imgsz: int | None = None,
-        nms: bool = True,
+        nms: bool | None = None,
         tile: int | None = None,
         overlap: float = 0.2,
+        device: object = None,
         **others: object,
     ) -> list[Detections]:
         """Detections of one image or several, one entry per image. Lesson 00.
@@ -166,18 +178,19 @@ class YOLO(Signposts):
         these.
 
         Boxes of one class that overlap by more than `iou` (0.45 for YOLOv5, 0.7 for YOLO26) suppress each other;
-        `nms=False` does without, which YOLO26 alone can. Lesson 13. Images are seen at `imgsz` (320). With `tile` they
-        are cut into tiles of so many px, which share `overlap` of their side, and what is found is put together: for
-        images much larger than `imgsz` (then: the tile's own size). Lesson 06.
+        `nms=False` does without, which YOLO26 alone can. Lesson 13. Images are seen at `imgsz`, by default what the
+        weights were trained at. With `tile` they are cut into tiles of so many px, which share `overlap` of their side,
+        and what is found is put together: for images much larger than `imgsz` (then: the tile's own size). Lesson 06.
         """
         image = others.pop("source", image)
-        refuse_others(others, ["image", "source", "conf", "iou", "imgsz", "nms", "tile", "overlap"])
+        refuse_others(others, ["image", "source", "conf", "iou", "imgsz", "nms", "tile", "overlap", "device"])
         many = image if isinstance(image, list | tuple) else [image]
         files = [image_files([each]) if isinstance(each, str | Path) else [each] for each in many]
         pixels = [rgb_pixels(each) for group in files for each in group]
+        how = {"confidence": conf, "iou": iou, "compute": _place(device), "end_to_end": nms is False}
         if tile:
-            return [detect_tiled(self.model, each, tile, overlap, imgsz, conf, iou, not nms) for each in pixels]
-        return detect_images(self.model, pixels, 320 if imgsz is None else imgsz, conf, iou, end_to_end=not nms)
+            return [detect_tiled(self.model, each, tile, overlap, imgsz, **how) for each in pixels]
+        return detect_images(self.model, pixels, self.imgsz if imgsz is None else imgsz, **how)
 
     __call__ = predict
 
@@ -187,6 +200,12 @@ class YOLO(Signposts):
         `tests/back_to_yolov5.py` and `tests/back_to_ultralytics.py` turn such a file into one of theirs.
         """
         save_checkpoint(path, self.model, half=half)
+
+
+def _place(device: object) -> Compute | None:
+    """Where and how to compute on `device`; None leaves the choice to the one who computes."""
+    wanted = translate({"device": device})
+    return resolve_compute(TrainConfig(**wanted, precision="fp32")) if wanted else None
 
 
 def packaged_weights(name: str) -> Path | None:
@@ -206,7 +225,7 @@ def fit_head(model: Detector, names: dict[int, str], reference: bool = False) ->
         return model
     fresh = build_model(f"{model.family}{model.size}", names=names)
     source = Checkpoint(model.state_dict(), model.names, model.family, model.size, model.num_classes)
-    transfer(fresh, source, reference=reference)
+    transfer(fresh, source, reference=reference, take_names=False)
     fresh.pretrained = model.pretrained
     carry_freeze(model, fresh)
     return fresh

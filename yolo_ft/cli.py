@@ -98,6 +98,14 @@ def _add_val(commands_parser: argparse._SubParsersAction) -> None:
     parser.add_argument("--split", default=SUPPRESS, help="train, val or test")
     parser.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)
     parser.add_argument("--batch", "--batch-size", type=int, default=SUPPRESS)
+    _add_how(parser)
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
+    """How a network is asked, the same for `val` and `predict`."""
+    parser.add_argument("--device", default=SUPPRESS, help="cpu, cuda, mps or a GPU's number (default: the best)")
+    help = "end to end: YOLO26's answers without suppression"
+    parser.add_argument("--no-nms", dest="nms", action="store_false", default=SUPPRESS, help=help)
 
 
 def _add_predict(commands_parser: argparse._SubParsersAction) -> None:
@@ -115,6 +123,7 @@ def _add_predict(commands_parser: argparse._SubParsersAction) -> None:
     parser.add_argument("--conf", type=float, default=SUPPRESS, help="smallest score shown")
     parser.add_argument("--iou", type=float, default=SUPPRESS, help="overlap above which the weaker box is dropped")
     parser.add_argument("--imgsz", "--img", "--img-size", type=int, default=SUPPRESS)
+    _add_how(parser)
     parser.add_argument(
         "--tile", type=int, default=SUPPRESS, metavar="PX", help="look at large images in tiles of PX x PX pixels"
     )

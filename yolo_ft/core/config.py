@@ -46,6 +46,7 @@ class TrainConfig:
     # loss
     box: float | None = None  # what the family's loss has: YOLOv5 0.05, YOLO26 7.5
     cls: float = 0.5
+    dfl: float | None = None  # the distances of YOLO26, 1.5
     cls_pw: float = 1.0
     obj: float = 1.0
     obj_pw: float = 1.0

@@ -71,6 +71,8 @@ def rgb_pixels(image: object) -> np.ndarray:
     if isinstance(image, Image.Image):
         return np.array(_rgb(image, Path("the PIL image")))
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        if not image.size:
+            raise UserError(f"An image of {image.shape[1]} x {image.shape[0]} pixels holds nothing to look at.")
         return image
     shape = f" {getattr(image, 'dtype', '')} {tuple(image.shape)}" if hasattr(image, "shape") else ""
     raise UserError(

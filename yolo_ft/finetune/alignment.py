@@ -91,8 +91,8 @@ def align(
 
 def corner_ciou(corners: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """CIoU of boxes (n, 4) xyxy with targets (n, 4) cxcywh, row by row -> (n,)."""
-    sizes = corners.new_tensor([0, 0, 0, EPSILON])  # a height of 0 has no aspect ratio
-    return paired_ciou(xyxy_to_cxcywh(corners) + sizes, target)
+    height = corners.new_tensor([0, 0, 0, EPSILON])  # a height of 0 has no aspect ratio
+    return paired_ciou(xyxy_to_cxcywh(corners) + height, target + height)
 
 
 def _best(values: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:

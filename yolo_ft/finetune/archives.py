@@ -14,7 +14,7 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.unpickling import Reader, StoredTensor, UnknownName, list_globals, refuse_unknown
 
 LARGEST_FILE = 4 * 2**30  # bytes: six times a YOLOv5x checkpoint with its optimiser
-LARGEST_PICKLE = 64 * 2**20
+LARGEST_PICKLE = 8 * 2**20
 DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, RecursionError, OverflowError),
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, RuntimeError),

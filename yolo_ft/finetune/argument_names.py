@@ -12,7 +12,8 @@ from yolo_ft.core.config import require_known
 from yolo_ft.core.errors import UserError
 
 RENAMED = {"nbs": "nominal_batch"}
-CACHES = {"True": "ram", "False": "none", "disk": "ram"}
+CACHES = {"True": "ram", "False": "none", "None": "none", "disk": "ram"}
+SHARES = ("mosaic", "mixup", "copy_paste", "fliplr", "flipud")  # of the images; True is all of them
 CONVERTED = {
     "amp": lambda on: {"precision": "auto" if on else "fp32"},
     "cache": lambda kind: {"cache": CACHES.get(str(kind), kind)},
@@ -22,6 +23,7 @@ CONVERTED = {
     "batch": lambda size: {"batch": _batch(size)},
     "name": lambda name: {} if name is None else {"name": name},
     "project": lambda folder: {} if folder is None else {"project": folder},
+    **{name: lambda share, name=name: {name: float(share) if isinstance(share, bool) else share} for name in SHARES},
 }
 # what Ultralytics' value is where this package does just that -> what to use instead of another value
 ALWAYS = {
@@ -38,7 +40,6 @@ ALWAYS = {
     "cutmix": (0.0, "mixup and mosaic mix images"),
     "deterministic": (True, "equal seeds always give equal bytes on a processor"),
     "distill_model": (None, "weights are what a model learns from"),
-    "dfl": (1.5, "the distances' gain is a fifth of box"),
     "dropout": (0.0, "weight_decay regularises"),
     "exist_ok": (False, "a run whose name is taken gets a number, nothing is overwritten"),
     "fraction": (1.0, "list fewer images in a text file and name it in the data.yaml"),
@@ -68,7 +69,7 @@ ALWAYS = {
 SILENT = frozenset(
     "plots verbose auto_augment erasing overlap_mask mask_ratio retina_masks pose kobj rle angle dis dlog dgrad dlam "
     "source vid_stride stream_buffer visualize embed show save_frames save_txt save_conf save_crop show_labels "
-    "show_conf show_boxes line_width format optimize dynamic simplify opset workspace dnn tracker".split()
+    "show_conf show_boxes line_width format optimize dynamic simplify opset workspace dnn tracker int8 keras".split()
 )
 # the further arguments of `val()` and `predict()`
 ASKING = {
@@ -76,7 +77,6 @@ ASKING = {
     "augment": (False, "images are seen as they are"),
     "classes": (None, "found.keep(found.labels == 0) keeps a class"),
     "conf": (None, "average precision wants all scores; predict(conf=...) shows fewer boxes"),
-    "device": (None, "the GPU is used where there is one"),
     "half": (False, "weights keep their precision"),
     "iou": (None, "the overlap is the family's own; predict(iou=...) takes another"),
     "max_det": (300, "an image gives its 300 best boxes"),
@@ -87,6 +87,7 @@ ASKING = {
     "stream": (False, "call predict for one image after another"),
 }
 QUIET = frozenset(("plots", "verbose"))
+MODES = {"end2end": "nms=False does without suppression, which YOLO26 can"}
 
 
 def translate(arguments: dict[str, object]) -> dict[str, object]:
@@ -108,6 +109,8 @@ def translate(arguments: dict[str, object]) -> dict[str, object]:
 def refuse_others(arguments: dict[str, object], known: list[str]) -> None:
     """Raise `UserError` for further `arguments` of `val()` or `predict()`, which has those in `known`, that matter."""
     for name, value in arguments.items():
+        if name in MODES:
+            raise UserError(f"{name}={value!r} has no counterpart here: {MODES[name]}.")
         if name in ASKING:
             _require_usual(name, value, ASKING)
         elif name not in QUIET:

@@ -170,8 +170,10 @@ def _refuse_family(path: Path, names: list[str]) -> None:
 
 def _read_own(archive: Archive, root: dict) -> Checkpoint:
     name = archive.path.name
-    if root.get("version") != VERSION:
-        raise UserError(f"{name} is of format version {root.get('version')}, this is {VERSION}: update yolo_ft.")
+    version = root.get("version")
+    if version != VERSION:
+        told = version if type(version) is int else "unknown"
+        raise UserError(f"{name} is of format version {told}, this is {VERSION}: update yolo_ft.")
     training = root.get("training")
     stored = training["ema"] if isinstance(training, dict) and "ema" in training else root.get("state_dict")
     if not isinstance(stored, dict) or not all(isinstance(tensor, StoredTensor) for tensor in stored.values()):

@@ -14,7 +14,7 @@ from yolo_ft.finetune.alignment import align, candidates, corner_ciou
 from yolo_ft.models.detector import Detector
 from yolo_ft.models.yolo26 import STRIDES, anchor_points, corners, flatten_maps
 
-L1_SHARE = 0.2  # the distances' gain as a share of the boxes': 1.5 where that is 7.5
+L1_GAIN = 1.5  # of the distances, where `TrainConfig.dfl` is not given
 CLAIMS = {"many": 10, "once": 7}  # places that an object claims in either head
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 
@@ -38,7 +38,7 @@ class EndToEndLoss:
 
     def __init__(self, config: TrainConfig, share: float):
         box = self.box_gain if config.box is None else config.box
-        self.gains = (box, config.cls, box * L1_SHARE)
+        self.gains = (box, config.cls, L1_GAIN if config.dfl is None else config.dfl)
         self.share = share
 
     @classmethod

@@ -35,7 +35,7 @@ class DetectionLoss:
 
     parts = ("box", "obj", "cls")
     box_gain = 0.05
-    unused = ()
+    unused = ("dfl",)
 
     def __init__(self, model: Detector, config: TrainConfig, gains: dict[str, float]):
         self.anchors = model.head.anchors.float()  # (level, anchor, 2) in cells

@@ -16,8 +16,20 @@ from yolo_ft.models import Detector
 GROUPS = ("bias", "weight", "norm")
 LONG_TRAINING = 10_000  # steps beyond which optimizer="auto" takes MuSGD
 BOOST = 3.0  # MuSGD's factor of the rate where a family asks for it
-THEIR_RATE = 0.01  # the default of YOLOv5 and Ultralytics
+THEIR_RATE, THEIR_DECAY = 0.01, 0.0005  # the defaults of YOLOv5 and Ultralytics
 USUAL_RATE = {"AdamW": DEFAULTS["lr0"], "SGD": THEIR_RATE, "MuSGD": THEIR_RATE}
+# Settings that an optimiser wants otherwise than our AdamW. The decay of SGD and MuSGD is part of the gradient: at
+# AdamW's, which is a share of the rate, weights would be gone before they learn.
+USUAL = {
+    "SGD": {"lr0": THEIR_RATE, "weight_decay": THEIR_DECAY},
+    "MuSGD": {"lr0": THEIR_RATE, "weight_decay": THEIR_DECAY},
+    "auto": {"weight_decay": THEIR_DECAY},
+}
+
+
+def with_usual(settings: dict) -> dict:
+    """`settings` of a training, and beside them what their optimiser usually takes. Lesson 13."""
+    return {**USUAL.get(str(settings.get("optimizer")), {}), **settings}
 
 
 def accumulation(config: TrainConfig) -> int:

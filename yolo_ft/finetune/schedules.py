@@ -18,10 +18,15 @@ def rate_factor(config: TrainConfig, epoch: int) -> float:
 
 
 def warmup_steps(config: TrainConfig, batches: int) -> int:
-    """Batches of warm-up at `batches` per epoch."""
+    """Batches of warm-up at `batches` per epoch: as in Ultralytics 8.4 the last epoch is none.
+
+    With `warmup_min_steps` as in YOLOv5 v7.0, which has at least so many, however short the training.
+    """
     if config.warmup_epochs <= 0:
         return 0
-    return max(round(config.warmup_epochs * batches), config.warmup_min_steps)
+    if config.warmup_min_steps:
+        return max(round(config.warmup_epochs * batches), config.warmup_min_steps)
+    return round(min(config.warmup_epochs, config.epochs - 1) * batches)
 
 
 def accumulation_at(config: TrainConfig, step: int, batches: int) -> int:

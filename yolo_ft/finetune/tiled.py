@@ -6,6 +6,7 @@ import numpy as np
 
 from yolo_ft.core.targets import Detections
 from yolo_ft.data.formats.tiles import merge_tiles, tile_grid
+from yolo_ft.finetune.compute import Compute
 from yolo_ft.finetune.evaluation import detect_images
 from yolo_ft.models import Detector
 
@@ -20,6 +21,7 @@ def detect_tiled(
     imgsz: int | None = None,
     confidence: float = 0.25,
     iou: float | None = None,
+    compute: Compute | None = None,
     end_to_end: bool = False,
 ) -> Detections:
     """Detections in one uint8 (h, w, 3) RGB image, found in tiles of `size` px (`tile_grid`) and merged.
@@ -30,5 +32,5 @@ def detect_tiled(
     tiles = tile_grid(*image.shape[:2], size, overlap)
     seen_at = -(-size // STRIDE) * STRIDE if imgsz is None else imgsz
     iou = model.predict_iou if iou is None else iou
-    found = detect_images(model, [tile.cut(image) for tile in tiles], seen_at, confidence, iou, end_to_end=end_to_end)
+    found = detect_images(model, [tile.cut(image) for tile in tiles], seen_at, confidence, iou, compute, end_to_end)
     return merge_tiles(tiles, found, iou)

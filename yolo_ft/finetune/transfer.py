@@ -42,20 +42,22 @@ class TransferReport:
 
 
 @torch.no_grad()
-def transfer(model: Detector, checkpoint: Checkpoint, reference: bool = False) -> TransferReport:
+def transfer(
+    model: Detector, checkpoint: Checkpoint, reference: bool = False, take_names: bool = True
+) -> TransferReport:
     """Copy the checkpoint's tensors (anchors and BatchNorm statistics included) into `model`, in place.
 
     Box and objectness rows of the head are kept whatever the classes; class rows follow the class *name* (upper and
     lower case are the same), also between equal class counts, because an index means another class in another
     dataset. A YOLO26 head takes the checkpoint's width (`Detector.adopt`). A model without names of its own
-    (`class0`, ...) and with as many classes takes rows and names as they are. `reference` does as YOLOv5's trainer:
-    equal counts copy row by row whatever the names, other counts leave the whole prediction layers random. Raises
-    `UserError` for another family or size. Lesson 05.
+    (`class0`, ...) and with as many classes takes rows and names as they are, unless `take_names` is False.
+    `reference` does as YOLOv5's trainer: equal counts copy row by row whatever the names, other counts leave the whole
+    prediction layers random. Raises `UserError` for another family or size. Lesson 05.
     """
     wanted, given = model.family + model.size, checkpoint.model_name
     if wanted != given:
         raise UserError(f"The model is a {wanted} but the checkpoint is a {given}: use build_model('{given}').")
-    unnamed = model.names == class_names(None, model.num_classes) and model.num_classes == checkpoint.num_classes
+    unnamed = take_names and model.names == class_names(None, checkpoint.num_classes)
     if unnamed:
         model.names = dict(checkpoint.names)
     if reference or unnamed:

@@ -40,8 +40,12 @@ RECORDS = re.compile(
     re.ASCII,
 )
 STRINGS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
-MARK = (None, 0)  # compared by identity
-DEEPEST_TUPLE = 100  # a tensor's arguments are tuples of tuples of numbers
+MARK = (None, 0, 1)  # compared by identity
+# What hashing a tuple may cost, of which a key has to be hashed again and again: a tensor's arguments are tuples of
+# tuples of some twenty numbers, the state of a random generator is one of six hundred.
+DEEPEST_TUPLE, HEAVIEST_TUPLE = 100, 2000
+MOST_STEPS = 1_000_000  # ten times those of the largest checkpoint
+LARGEST_NUMBER = 2**64  # keys that are larger could be made to collide
 
 
 class UnknownName(Exception):
@@ -160,15 +164,20 @@ def _path(module: str, name: str) -> str:
 def list_globals(data: bytes) -> list[str]:
     """Every class or function that the pickle names, as `module.name`, in order of appearance; nothing is loaded.
 
-    Follows the pickle's stack with strings and tuple depths only. Raises `pickle.UnpicklingError` for what could not
-    be followed safely (extension codes, computed names, tuples nested so deep that hashing one would overflow the
-    C stack), and `ValueError` or `IndexError` for bytes that are no pickle.
+    Follows the pickle's stack with strings and the shapes of tuples only. Raises `pickle.UnpicklingError` for what
+    could not be followed safely (extension codes, computed names, tuples nested so deep or shared so often that
+    hashing one would overflow the C stack or never end, huge numbers, steps without end), and `ValueError` or
+    `IndexError` for bytes that are no pickle.
     """
     names: dict[str, None] = {}
-    stack: list[Any] = []  # (string or None, depth of nested tuples), and MARK where the pickle puts its mark
+    stack: list[Any] = []  # (string or None, depth and size of nested tuples), MARK where the pickle puts its mark
     memo: dict[int, tuple] = {}
-    for opcode, value, _ in pickletools.genops(data):
+    for step, (opcode, value, _) in enumerate(pickletools.genops(data)):
         name = opcode.name
+        if step > MOST_STEPS:
+            raise pickle.UnpicklingError("its pickle has too many steps")
+        if isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
+            raise pickle.UnpicklingError("its pickle holds a number of more than 64 bits")
         if name.startswith("EXT"):
             raise pickle.UnpicklingError(f"its pickle uses an extension code, {name} {value}")
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
@@ -189,10 +198,13 @@ def list_globals(data: bytes) -> list[str]:
         elif name == "DUP":
             result = taken[0]
         else:
-            depth = 1 + max((entry[1] for entry in taken), default=0) if name.startswith("TUPLE") else 0
-            result = MARK if name == "MARK" else (value if name in STRINGS else None, depth)
-            if depth > DEEPEST_TUPLE:
+            depth, size = 0, 1
+            if name.startswith("TUPLE"):
+                depth += 1 + max((entry[1] for entry in taken), default=0)
+                size += sum(entry[2] for entry in taken)
+            if depth > DEEPEST_TUPLE or size > HEAVIEST_TUPLE:
                 raise pickle.UnpicklingError("its pickle nests tuples without end")
+            result = MARK if name == "MARK" else (value if name in STRINGS else None, depth, size)
         stack += [result] * len(opcode.stack_after)
     return list(names)
 
