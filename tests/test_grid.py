@@ -83,6 +83,7 @@ def test_the_study_of_lesson_09_is_four_grids_of_known_arms(tmp_path, monkeypatc
     monkeypatch.setattr(grid, "main", lambda call: calls.append(grid.parse(call)) or 0)
     twice = load_dataset("cells").subset([3, 3])
     monkeypatch.setattr(augment_study, "load_dataset", lambda path: twice)
+    monkeypatch.setattr(grid, "images", lambda data: (load_dataset("cells").subset([*range(200)] * 2), twice))
     call = [str(tmp_path), "--out", str(tmp_path)]
     assert augment_study.main([*call, "--jobs", "2"]) == 0
     assert [(Path(c.data).name, c.images, c.epochs, len(c.arms)) for c in calls] == [
@@ -93,6 +94,9 @@ def test_the_study_of_lesson_09_is_four_grids_of_known_arms(tmp_path, monkeypatc
     assert all(set(c.arms) <= set(grid.STUDIES["augment"]) and c.out == tmp_path for c in calls)
     about = json.loads((tmp_path / ABOUT).read_text(encoding="utf-8"))
     assert "augment_study.py" in about["command"] and set(about["effective_images"].values()) == {1.0}
+    counts = load_dataset("cells").class_counts().sum(0)
+    rarest = counts.argmin()  # all 400 images are drawn
+    assert about["rare_objects"] == {"train": [2 * counts[rarest]] * 2, "val": twice.class_counts().sum(0)[rarest]}
     monkeypatch.setattr(grid, "main", lambda call: 1)
     assert augment_study.main(call) == 1
 

@@ -15,8 +15,8 @@ def seen(monkeypatch):
     """What the detector was asked; it finds one box in every tile, at the brightest pixel."""
     asked = []
 
-    def fake(model, images, imgsz, confidence, iou, end_to_end=False):
-        asked.append((len(images), imgsz, confidence, iou, end_to_end))
+    def fake(model, images, imgsz, confidence, iou, compute, end_to_end):
+        asked.append((len(images), imgsz, confidence, iou, compute, end_to_end))
         spots = [np.argwhere(image[..., 0] == 255) for image in images]
         return [
             Detections([[x - 4, y - 4, x + 4, y + 4]], [0.7], [0]) if len(spot) else Detections()
@@ -34,14 +34,14 @@ def test_a_point_is_found_where_it_lies(seen):
     model = YOLO().model
     found = tiled.detect_tiled(model, image, size=100, overlap=0.25)
     np.testing.assert_array_equal(found.boxes, [[126, 36, 134, 44]])
-    assert seen == [(4, 128, 0.25, model.predict_iou, False)]  # 100 px, rounded up to what the network takes
+    assert seen == [(4, 128, 0.25, model.predict_iou, None, False)]  # 100 px, rounded up to what the network takes
 
 
 def test_predict_hands_its_settings_on(seen):
     image = np.zeros((64, 90, 3), np.uint8)
     found = YOLO().predict([image, image], conf=0.4, iou=0.6, tile=64, overlap=0.5)
     assert [len(each) for each in found] == [0, 0]
-    assert seen == [(2, 64, 0.4, 0.6, False)] * 2
+    assert seen == [(2, 64, 0.4, 0.6, None, False)] * 2
     YOLO().predict(image, tile=64, imgsz=96)
     assert seen[-1][:2] == (2, 96)
 
