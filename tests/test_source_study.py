@@ -2,11 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import torch
 from benchmarks import grid, pretrain, source_study
 from benchmarks.source_study import Source, chosen
 from picture_sets import write_set
 
+from yolo_ft.api import YOLO, fit_head
 from yolo_ft.data.dataset import load_dataset
+from yolo_ft.finetune.checkpoints import save_checkpoint
 from yolo_ft.report.recorded import ROWS
 
 NAMES = "train: images\nval: images\nnames: [x, y, z]\n"
@@ -44,6 +47,14 @@ def test_drawn_images_bring_classes_of_their_own(tmp_path):
     np.testing.assert_array_equal(mixed.image(5), cells.image(1))
     np.testing.assert_array_equal(mixed.target(8).labels, defects.target(1).labels + 3 + len(cells.names))
     assert len(set(mixed.keys)) == 10
+
+
+def test_the_same_source_under_other_names_keeps_its_weights(tmp_path):
+    model = fit_head(YOLO("yolov5n.yaml").model, {0: "RBC", 1: "WBC"})
+    weights = save_checkpoint(tmp_path / "a.pt", model)
+    other = YOLO(source_study.under_other_names(weights, tmp_path / "b.pt")).model
+    assert other.names == {0: "source RBC", 1: "source WBC"}
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())
 
 
 def test_a_repeat_makes_only_what_is_missing(tmp_path, monkeypatch, capsys):

@@ -32,6 +32,7 @@ from yolo_ft.core.seeding import generator, seed_everything  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset  # noqa: E402
 from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
+from yolo_ft.finetune.checkpoints import save_checkpoint  # noqa: E402
 from yolo_ft.finetune.hyp import PRESETS  # noqa: E402
 from yolo_ft.finetune.runs import SUMMARY, Run  # noqa: E402
 from yolo_ft.report.recorded import ABOUT, ROWS  # noqa: E402
@@ -46,12 +47,16 @@ KEY = ["data", "source", "arm", "seed"]  # what names a row
 
 @dataclass(frozen=True)
 class Source:
-    """What a pretraining does differently: settings, share of the photographs, most frequent classes, drawn images."""
+    """What a pretraining does differently: settings, share of the photographs, most frequent classes, drawn images.
+
+    Or `like`: no pretraining, but another source whose classes have other names, so that no row of its head is kept.
+    """
 
     settings: dict = field(default_factory=dict)
     share: float = 1.0
     classes: int | None = None
     drawn: int = 0
+    like: str = ""
 
 
 SOURCES = {
@@ -63,6 +68,7 @@ SOURCES = {
     "light augmentation": Source(PRESETS["light"]),
     "strong augmentation": Source(PRESETS["strong"]),
     "drawn images among them": Source(drawn=600),
+    "the same, other names": Source(like="drawn images among them"),
 }
 
 
@@ -122,6 +128,8 @@ def _dataset(like: Dataset, names: dict[int, str], targets: list[Target], parts:
 
 def pretrained(name: str, photographs: Path, work: Path) -> Path:
     """The weights of the source `name`: made, or found in `work`."""
+    if like := SOURCES[name].like:
+        return under_other_names(pretrained(like, photographs, work), work / "other-names.pt")
     folder = work / name.replace(" ", "-")
     if not (folder / SUMMARY).is_file():
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,6 +140,13 @@ def pretrained(name: str, photographs: Path, work: Path) -> Path:
         model = fit_head(YOLO("yolov5n.yaml", seed=0).model, train_set.names)
         fit(model, train_set, None, TrainConfig.from_dict(settings))
     return Run(folder).weights("last")
+
+
+def under_other_names(weights: Path, path: Path) -> Path:
+    """A copy in `path` whose classes have names that no data set has."""
+    model = YOLO(weights).model
+    model.names = {label: f"source {name}" for label, name in model.names.items()}
+    return save_checkpoint(path, model)
 
 
 def make(options: argparse.Namespace) -> None:
