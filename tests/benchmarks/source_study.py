@@ -107,7 +107,7 @@ def frequent(part: Dataset, kept: np.ndarray) -> Dataset:
 
 
 def with_drawn(part: Dataset, count: int) -> Dataset:
-    """The photographs and `count` images of the drawn sets, whose classes come after those of the photographs."""
+    """The photographs and up to `count` images of the drawn sets, whose classes come after those of the photographs."""
     sets = [load_dataset(name, "train") for name in ("cells", "defects")]
     sets = [each.subset(range(min(count // len(sets), len(each)))) for each in sets]
     names, targets = dict(part.names), [part.target(i) for i in range(len(part))]
