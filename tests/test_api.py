@@ -88,7 +88,7 @@ def test_it_measures_and_looks_at_the_size_that_it_was_trained_at(tmp_path, monk
     monkeypatch.setattr(api, "evaluate", lambda *args, **how: sizes.append(args[3]))
     monkeypatch.setattr(api, "detect_images", lambda *args, **how: sizes.append(args[2]))
     save_checkpoint(tmp_path / "a.pt", YOLO("yolov5n.yaml").model, metadata={"imgsz": 640})
-    save_checkpoint(tmp_path / "b.pt", YOLO("yolov5n.yaml").model)
+    save_checkpoint(tmp_path / "b.pt", YOLO("yolov5n.yaml").model, metadata={"imgsz": "large"})
     for name in ("a.pt", "b.pt"):
         model = YOLO(tmp_path / name)
         model.val("cells")

@@ -72,7 +72,8 @@ class YOLO(Signposts):
             self.model = build_model(Path(self.weights).stem)
         else:
             checkpoint = load_checkpoint(packaged_weights(self.weights) or self.weights)
-            self.model, self.imgsz = model_from_checkpoint(checkpoint), checkpoint.metadata.get("imgsz", self.imgsz)
+            self.model, seen = model_from_checkpoint(checkpoint), checkpoint.metadata.get("imgsz")
+            self.imgsz = seen if isinstance(seen, int) else self.imgsz
         self.model.eval()
 
     def __repr__(self) -> str:
