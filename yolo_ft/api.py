@@ -57,8 +57,8 @@ class YOLO(Signposts):
         "benchmark": "tests/benchmarks/speed.py measures speed",
         "track": "predict() finds objects in one image after another",
         "add_callback": "train(listeners=[...]) hear of every batch and epoch",
-        "to": "train(device=...) chooses the device, predict() and val() take the GPU where there is one",
-        "device": "train(device=...) chooses the device, predict() and val() take the GPU where there is one",
+        "to": "train, val and predict take device=..., and the best that there is without it",
+        "device": "train, val and predict take device=..., and the best that there is without it",
         "overrides": "the run's config.yaml has the settings",
         "task": "this package detects",
     }
