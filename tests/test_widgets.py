@@ -234,7 +234,8 @@ def test_show_displays_a_widget_and_leaves_its_sentence(monkeypatch, capsys):
     shown = []
     monkeypatch.setattr(lessons, "display", lambda bundle, **_: shown.append(bundle))
     box = widgets.layer_filter(LAYERS)
-    lessons.show(box, "3 rows.")
+    lessons.show(box, "3 rows." + " more" * 30)
     assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
-    assert shown[0]["text/plain"] == "3 rows."
+    lines = shown[0]["text/plain"].splitlines()  # no word is torn at the edge of a page
+    assert " ".join(lines) == "3 rows." + " more" * 30 and max(map(len, lines)) <= lessons.LINE
     assert capsys.readouterr().out == ""  # or a reader without the widget would see it twice

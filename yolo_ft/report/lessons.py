@@ -64,7 +64,8 @@ def show(thing: Any, sentence: str) -> None:
     else:
         view = {"version_major": 2, "version_minor": 0, "model_id": thing.model_id}
         bundle = {"application/vnd.jupyter.widget-view+json": view}
-    display({**bundle, "text/plain": sentence}, metadata={"image/png": {"alt": sentence}}, raw=True)
+    told = sentence if "image/png" in bundle else _wrapped(sentence)  # a reader without the widget sees the text
+    display({**bundle, "text/plain": told}, metadata={"image/png": {"alt": sentence}}, raw=True)
     if "image/png" in bundle:
         _say(sentence)
 
@@ -152,5 +153,9 @@ def _exercise(exercise_id: str) -> Exercise:
 
 
 def _say(text: str) -> None:
-    """Print `text`, wrapped to a width that no notebook viewer has to scroll."""
-    print("\n".join(textwrap.fill(line, LINE) for line in text.splitlines()))
+    print(_wrapped(text))
+
+
+def _wrapped(text: str) -> str:
+    """`text` in lines of a width that no notebook viewer has to scroll."""
+    return "\n".join(textwrap.fill(line, LINE) for line in text.splitlines())
