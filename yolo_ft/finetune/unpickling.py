@@ -44,7 +44,7 @@ MARK = (None, 0, 1)  # compared by identity
 # What hashing a tuple may cost, of which a key has to be hashed again and again: a tensor's arguments are tuples of
 # tuples of some twenty numbers, the state of a random generator is one of six hundred.
 DEEPEST_TUPLE, HEAVIEST_TUPLE = 100, 2000
-MOST_STEPS = 1_000_000  # ten times those of the largest checkpoint
+MOST_STEPS = 1_000_000  # each may leave something in memory
 LARGEST_NUMBER = 2**64  # keys that are larger could be made to collide
 
 

@@ -37,6 +37,7 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's loader of plain values, which refuses a key that occurs twice instead of taking the last."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """The mapping as PyYAML reads it; MarkedYAMLError where a key occurs twice."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
