@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from benchmarks import grid, pretrain, source_study
 from benchmarks.source_study import Source, chosen
 from picture_sets import write_set
 
+from yolo_ft import UserError
 from yolo_ft.api import YOLO, fit_head
 from yolo_ft.data.dataset import load_dataset
 from yolo_ft.finetune.checkpoints import save_checkpoint
@@ -39,14 +41,24 @@ def test_frequent_classes_are_counted_anew_and_images_without_them_stay(tmp_path
     assert two.path(3).name == "d.png" and two.size(3) == photographs(tmp_path / "again").size(3)
 
 
-def test_drawn_images_bring_classes_of_their_own(tmp_path):
-    mixed = chosen(photographs(tmp_path), Source(drawn=6))
+def test_drawn_images_bring_classes_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(source_study, "MOST", 3)
+    mixed = chosen(photographs(tmp_path), Source(beside=("cells", "defects")))
     cells, defects = (load_dataset(name, "train") for name in ("cells", "defects"))
     assert list(mixed.names.values()) == ["x", "y", "z", *cells.names.values(), *defects.names.values()]
     assert len(mixed) == 10 and mixed.path(3).name == "d.png" and mixed.path(4) is None
     np.testing.assert_array_equal(mixed.image(5), cells.image(1))
     np.testing.assert_array_equal(mixed.target(8).labels, defects.target(1).labels + 3 + len(cells.names))
     assert len(set(mixed.keys)) == 10
+
+
+def test_other_sets_bring_their_training_images_and_classes(tmp_path):
+    file = write_set(tmp_path / "boards", {"hole.png": LABELS["a.png"]}, "train: images\nval: images\nnames: [p, q]\n")
+    mixed = chosen(photographs(tmp_path), Source(beside=("boards",)), [tmp_path / "elsewhere", file.parent])
+    assert list(mixed.names.values()) == ["x", "y", "z", "p", "q"] and mixed.path(4).name == "hole.png"
+    assert mixed.target(4).labels.tolist() == [3, 4] and len(mixed) == 5
+    with pytest.raises(UserError, match="sees boards too: give its folder with --others"):
+        chosen(photographs(tmp_path / "again"), Source(beside=("boards",)))
 
 
 def test_the_same_source_under_other_names_keeps_its_weights(tmp_path):

@@ -31,6 +31,7 @@ from yolo_ft.core.config import TrainConfig  # noqa: E402
 from yolo_ft.core.seeding import generator, seed_everything  # noqa: E402
 from yolo_ft.core.targets import Target  # noqa: E402
 from yolo_ft.data.dataset import Dataset  # noqa: E402
+from yolo_ft.data.drawn.sets import drawn_set  # noqa: E402
 from yolo_ft.data.files import write_json_atomic, write_text_atomic  # noqa: E402
 from yolo_ft.finetune.checkpoints import save_checkpoint  # noqa: E402
 from yolo_ft.finetune.hyp import PRESETS  # noqa: E402
@@ -41,13 +42,14 @@ RECORDED = grid.RECORDED / "source"
 PRETRAINING = {"imgsz": 224, "epochs": 25, "batch": 16, "lr0": 0.002, "warmup_epochs": 1.0, "close_mosaic": 4}
 PRETRAINING |= pretrain.SETTINGS
 EPOCHS = 10  # of a fine-tuning
+MOST = 300  # images of each set beside the photographs
 DEPTHS = {"none": {}, "freeze10": {"freeze": 10}}
 KEY = ["data", "source", "arm", "seed"]  # what names a row
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a pretraining does differently: settings, share of the photographs, most frequent classes, drawn images.
+    """What a pretraining does differently: settings, share of the photographs, most frequent classes, sets beside them.
 
     Or `like`: no pretraining, but another source whose classes have other names, so that no row of its head is kept.
     """
@@ -55,7 +57,7 @@ class Source:
     settings: dict = field(default_factory=dict)
     share: float = 1.0
     classes: int | None = None
-    drawn: int = 0
+    beside: tuple[str, ...] = ()  # drawn sets, or names of folders that --others gives
     like: str = ""
 
 
@@ -67,7 +69,8 @@ SOURCES = {
     "no augmentation": Source(PRESETS["none"]),
     "light augmentation": Source(PRESETS["light"]),
     "strong augmentation": Source(PRESETS["strong"]),
-    "drawn images among them": Source(drawn=600),
+    "drawn images among them": Source(beside=("cells", "defects")),
+    "other sets among them": Source(beside=("mask", "deeppcb")),  # faces and circuit boards
     "the same, other names": Source(like="drawn images among them"),
 }
 
@@ -79,19 +82,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", help="folder with a data.yaml: what is fine-tuned on")
     parser.add_argument("--sources", nargs="+", choices=list(SOURCES), default=list(SOURCES), metavar="SOURCE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the fine-tuning")
+    parser.add_argument(
+        "--others", type=Path, nargs="+", default=[], help="folders of the sets beside, mask and deeppcb"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "source_study", help="sources with their weights")
     parser.add_argument("--out", type=Path, default=RECORDED, help="what is recorded")
     parser.add_argument("--table", action="store_true", help="only print what is recorded")
     return parser.parse_args(arguments)
 
 
-def chosen(whole: Dataset, source: Source) -> Dataset:
-    """The part of the photographs that `source` sees, with the classes that it is told, and its drawn images."""
+def chosen(whole: Dataset, source: Source, others: Sequence[Path] = ()) -> Dataset:
+    """The part of the photographs that `source` sees, with the classes that it is told, and the sets beside them."""
     order = generator(0, 0, 0, grid.SUBSET_STREAM).permutation(len(whole))[: round(len(whole) * source.share)]
     part = whole.subset(sorted(order))
     if source.classes is not None:
         part = frequent(part, np.argsort(-whole.class_counts().sum(0), kind="stable")[: source.classes])
-    return with_drawn(part, source.drawn) if source.drawn else part
+    return with_others(part, [other(name, others) for name in source.beside]) if source.beside else part
 
 
 def frequent(part: Dataset, kept: np.ndarray) -> Dataset:
@@ -106,10 +112,17 @@ def frequent(part: Dataset, kept: np.ndarray) -> Dataset:
     return _dataset(part, names, targets, [part])
 
 
-def with_drawn(part: Dataset, count: int) -> Dataset:
-    """The photographs and up to `count` images of the drawn sets, whose classes come after those of the photographs."""
-    sets = [load_dataset(name, "train") for name in ("cells", "defects")]
-    sets = [each.subset(range(min(count // len(sets), len(each)))) for each in sets]
+def other(name: str, folders: Sequence[Path]) -> Dataset:
+    """Up to MOST training images of the drawn set `name`, or of the one of `folders` that is called so."""
+    place = next((folder for folder in folders if folder.resolve().name == name), name)
+    if place == name and not drawn_set(name):
+        raise UserError(f"This source sees {name} too: give its folder with --others.")
+    found = load_dataset(place, "train")
+    return found.subset(range(min(MOST, len(found))))
+
+
+def with_others(part: Dataset, sets: Sequence[Dataset]) -> Dataset:
+    """The photographs and the images of `sets`, whose classes come after those of the photographs."""
     names, targets = dict(part.names), [part.target(i) for i in range(len(part))]
     for each in sets:
         first = len(names)
@@ -126,14 +139,14 @@ def _dataset(like: Dataset, names: dict[int, str], targets: list[Target], parts:
     return Dataset(like.name, like.split, names, keys, images, [part.size(i) for part, i in each], targets, like.health)
 
 
-def pretrained(name: str, photographs: Path, work: Path) -> Path:
+def pretrained(name: str, photographs: Path, others: Sequence[Path], work: Path) -> Path:
     """The weights of the source `name`: made, or found in `work`."""
     if like := SOURCES[name].like:
-        return under_other_names(pretrained(like, photographs, work), work / "other-names.pt")
+        return under_other_names(pretrained(like, photographs, others, work), work / "other-names.pt")
     folder = work / name.replace(" ", "-")
     if not (folder / SUMMARY).is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        train_set = chosen(load_dataset(photographs, "train"), SOURCES[name])
+        train_set = chosen(load_dataset(photographs, "train"), SOURCES[name], others)
         settings = {**PRETRAINING, **SOURCES[name].settings, "views": 0, "seed": 0, "weights": "yolov5n.yaml"}
         settings |= {"data": train_set.name, "project": str(work), "name": folder.name}
         seed_everything(0)
@@ -159,7 +172,7 @@ def make(options: argparse.Namespace) -> None:
         missing = [(arm, seed) for seed in options.seeds for arm in DEPTHS if (data, name, arm, seed) not in there]
         if not missing:
             continue
-        weights = str(pretrained(name, photographs, options.work))
+        weights = str(pretrained(name, photographs, options.others, options.work))
         grid.STUDIES["source"] = {arm: grid.Arm(weights, settings) for arm, settings in DEPTHS.items()}
         for arm, seed in missing:
             row = {"source": name, **grid.train("source", options.data, "all", arm, EPOCHS, seed)}
@@ -172,6 +185,7 @@ def about() -> dict:
     """What the rows were made with."""
     told = {name: {key: value for key, value in vars(source).items() if value} for name, source in SOURCES.items()}
     command = "python tests/benchmarks/source_study.py --photographs path/to/val2017/data.yaml --data path/to/DATA"
+    command += " --others path/to/mask path/to/deeppcb"
     return {"command": command, "pretraining": PRETRAINING, "sources": told, "epochs": EPOCHS, **grid.COMMON}
 
 
