@@ -10,9 +10,12 @@ import torch
 from helpers import image
 
 from yolo_ft import models
+from yolo_ft.api import YOLO, fit_head
 from yolo_ft.core.errors import UserError
+from yolo_ft.finetune.checkpoints import Checkpoint
 from yolo_ft.finetune.freezing import FreezePlan, apply_plan, current_plan, freeze
 from yolo_ft.finetune.selectors import layer_index
+from yolo_ft.finetune.transfer import transfer
 
 
 def pretrained(num_classes: int = 3):
@@ -184,6 +187,30 @@ def test_freezing_random_weights_warns():
         freeze(model, 10)  # nothing new
         freeze(model, None)
         freeze(pretrained(), 10)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("yolov5n", "model.24.m.1.bias"), ("yolo26n", "model.23.cv3.0.2.weight")])
+def test_freezing_the_rows_of_unknown_classes_warns(name, rows):
+    model = models.build_model(name, names=["cell", "dog"])
+    known = models.build_model(name, names=["cat", "dog"])
+    transfer(model, Checkpoint(known.state_dict(), known.names, known.family, known.size, 2))
+    with pytest.warns(UserWarning, match="did not know 1 of its 2 classes") as caught:
+        freeze(model, [rows])
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        freeze(model, "all-but-head")
+        transfer(model, Checkpoint(known.state_dict(), model.names, known.family, known.size, 2))  # all are known
+        freeze(model, [rows])
+
+
+def test_a_frozen_head_that_was_fitted_to_other_classes_warns_in_training_alone():
+    model = YOLO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.freeze("head")  # trained rows of 80 classes
+    with pytest.warns(UserWarning, match="did not know 2 of its 2 classes"):
+        fit_head(model.model, {0: "yeast", 1: "pollen"})
 
 
 def test_phases_are_for_training():

@@ -47,19 +47,16 @@ def current_plan(model: Detector) -> FreezePlan:
 def apply_plan(model: Detector, plan: FreezePlan) -> FreezePlan:
     """Make `plan` the plan of `model`, in place, and return what is now frozen: the plan and what was so by hand.
 
-    Parameters of the former plan thaw unless this one freezes them too. Warns when this newly freezes layers with
-    random weights. Raises `UserError` when nothing would be left to train.
+    Parameters of the former plan thaw unless this one freezes them too. Warns when this newly freezes random weights:
+    of a whole network, or the rows of classes that the checkpoint did not know. Raises `UserError` when nothing would
+    be left to train.
     """
     before = _frozen_names(model)
     by_hand = before - getattr(model, "frozen_by_plan", frozenset())
     frozen = by_hand | plan.parameters
     refuse_everything(model, frozen)
-    if plan.parameters - before and not getattr(model, "pretrained", True):
-        warnings.warn(
-            f"Freezing {plan.describe(model)} on a network with random weights: they will never learn anything. "
-            "Start from pretrained weights unless this is a control experiment.",
-            stacklevel=3,
-        )
+    if concern := _random_weights(model, plan, plan.parameters - before):
+        warnings.warn(concern, stacklevel=3)
     for name, p in model.named_parameters():
         p.requires_grad_(name not in frozen)
         if name in frozen:
@@ -71,6 +68,21 @@ def apply_plan(model: Detector, plan: FreezePlan) -> FreezePlan:
         if name in former | model.fixed_batchnorm:
             module.train(model.training and name not in model.fixed_batchnorm)
     return replace(current_plan(model), batchnorm=plan.batchnorm) if by_hand - plan.parameters else plan
+
+
+def _random_weights(model: Detector, plan: FreezePlan, names: frozenset[str]) -> str:
+    """What to say when `plan` newly freezes the parameters `names` although they are random, or nothing."""
+    if names and not model.pretrained:
+        return (
+            f"Freezing {plan.describe(model)} on a network with random weights: they will never learn anything. "
+            "Start from pretrained weights unless this is a control experiment."
+        )
+    if model.fresh_classes and any(model.class_rows(name) for name in names):
+        return (
+            f"Freezing {plan.describe(model)}: the weights did not know {len(model.fresh_classes)} of its "
+            f"{model.num_classes} classes, whose rows of the head are random and stay so. Leave the head free."
+        )
+    return ""
 
 
 def carry_freeze(source: Detector, target: Detector) -> None:

@@ -226,7 +226,7 @@ class Trainer:
         else:
             save_checkpoint(self.files["best"], self.ema.model, metadata=self._metadata(self.next_epoch - 1))
         self.model.load_state_dict(source)
-        self.model.pretrained = True
+        self.model.pretrained, self.model.fresh_classes = True, ()
         self.model.eval()
 
     def state(self) -> dict:

@@ -83,7 +83,7 @@ def transfer(
             report.matched.append(key)
     used = {*report.matched, *report.reshaped}
     report.unexpected = [key for key in checkpoint.state_dict if key not in used]
-    model.pretrained = True
+    model.pretrained, model.fresh_classes = True, tuple(report.fresh_classes)
     return report
 
 

@@ -59,6 +59,7 @@ class Detector(nn.Module):
         self.saved = tuple(sorted({s for layer in self.layers for s in layer.source if s not in (-1, layer.index - 1)}))
         self.names = dict(names)
         self.pretrained = False
+        self.fresh_classes: tuple[str, ...] = ()  # whose rows of the head are random still
         self.fixed_batchnorm: frozenset[str] = frozenset()
 
     @property
