@@ -9,17 +9,20 @@ ROWS = (
         "13.1",
         1,
         2,
-        "Which number n makes `model.freeze(n)` freeze the whole backbone of YOLO26, and nothing else?",
-        11,
-        "Its backbone is layers 0–10: one layer, the attention, more than that of YOLOv5.",
+        "Which number n makes `model.freeze(n)` freeze the backbone of YOLO26 and its neck up to and with the layer "
+        "`N3 out`?",
+        17,
+        "`N3 out` is layer 16, and a number n means the layers 0 to n − 1.",
         (
-            (10, "That is YOLOv5's number: here it leaves layer 10, the attention, outside."),
-            (23, "That freezes the neck too: everything but the head."),
+            (16, "A number n means the layers 0 to n − 1: this leaves `N3 out` itself outside."),
+            (18, "That is YOLOv5's number: its neck has two layers more up to there, and its backbone one less."),
+            (11, "That is the backbone alone."),
+            (23, "That freezes the whole neck: everything but the head."),
         ),
         (
-            "Compare where the stage changes from backbone to neck in both lists of section 1.",
-            "The last layer of the backbone is layer 10, and a number n means the layers 0 to n − 1.",
-            "YOLOv5's backbone ends with layer 9, and its number is 10.",
+            "Find `N3 out` in the right list of section 1.",
+            "What does `freeze(10)` mean: with layer 10, or without it?",
+            "The backbone ends with layer 10 and its number is 11: count on from there.",
         ),
     ),
     Exercise(
@@ -33,6 +36,7 @@ ROWS = (
             (25_200, "That is YOLOv5's count: three anchors per cell. Here a cell proposes one box."),
             (16_800, "That counts both heads; only one of them is asked."),
             (6400, "That is the finest level alone; there are three."),
+            (2100, "That is the count at 320 pixels; with twice the side there are four times as many cells."),
         ),
         (
             "How many cells has each level?",
@@ -53,6 +57,9 @@ ROWS = (
             ([24, 64, 72, 96], "Row and column are swapped: x counts columns, y counts rows."),
             ([3.5, 2, 6.5, 4], "Those are cells; a cell of this level is 16 pixels wide."),
             ([80, 48, 48, 32], "That is centre and size; asked for are the corners."),
+            ([56, 32, 48, 32], "That is a corner and the size; asked for are two corners."),
+            ([104, 68, 120, 76], "That reads the four numbers as x, y, width and height; they are distances."),
+            ([86, 54.5, 89, 56.5], "The distances are in cells, of 16 pixels each."),
         ),
         (
             "Find the cell's centre first, in cells: x from the column, y from the row.",
