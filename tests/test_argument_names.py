@@ -11,6 +11,7 @@ from official_format import write_ultralytics
 from PIL import Image
 
 from yolo_ft import YOLO, UserError
+from yolo_ft.commands import _assignments
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.targets import Detections
 from yolo_ft.finetune.argument_names import ALWAYS, ASKING, refuse_others, translate
@@ -213,3 +214,20 @@ def test_without_a_network_official_weights_are_a_sentence(tmp_path, monkeypatch
     monkeypatch.setitem(RELEASES, "yolo26", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"yolo26n.pt is not on this machine and cannot be fetched .*put it at"):
         YOLO("yolo26n.pt")
+
+
+def test_the_constructor_takes_ultralytics_words():
+    model = YOLO(model="packaged-yolo26n", task="detect", verbose=False)
+    assert model.weights == "packaged-yolo26n" and YOLO("packaged", task=None).weights == "packaged"
+    with pytest.raises(UserError, match="task='segment' has no counterpart here: this package detects"):
+        YOLO("packaged", task="segment")
+    with pytest.raises(UserError, match="no argument 'weihgts': did you mean 'weights'"):
+        YOLO(weihgts="packaged")
+
+
+def test_the_command_line_knows_the_same_words():
+    assert _assignments(["nbs=32", "amp=false", "plots=true"]) == {"nominal_batch": 32, "precision": "fp32"}
+    with pytest.raises(UserError, match="cutmix=0.1 has no counterpart here: mixup and mosaic"):
+        _assignments(["cutmix=0.1"])
+    with pytest.raises(UserError, match="end2end=True has no counterpart here: nms=False"):
+        translate({"end2end": True})

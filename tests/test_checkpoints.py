@@ -11,6 +11,7 @@ from helpers import filled, image, load_fixture
 from official_format import globals_of, rewrite, write_official, write_ultralytics
 from torch import nn
 
+from yolo_ft.api import YOLO
 from yolo_ft.core.errors import UserError
 from yolo_ft.finetune.checkpoints import load_checkpoint, load_training_state, model_from_checkpoint, save_checkpoint
 from yolo_ft.models import build_model
@@ -343,3 +344,15 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     path = save_checkpoint(tmp_path / "diverged.pt", model)
     with pytest.raises(UserError, match=r"diverged.pt: model.3.conv.weight holds numbers that are not finite"):
         load_checkpoint(path)
+
+
+SIZES = [({"imgsz": 512}, 512), ({}, 640), ({"imgsz": 500}, 640), ({"imgsz": "x"}, 640)]
+
+
+@pytest.mark.parametrize(("named", "size"), SIZES)
+def test_official_weights_are_asked_at_the_size_that_they_were_trained_at(tmp_path, nano, named, size):
+    model = build_model("yolo26n", 2)
+    file = write_ultralytics(tmp_path / "x.pt", model, change=lambda content: content["train_args"].update(named))
+    assert YOLO(file).imgsz == size
+    write_official(tmp_path / "y.pt", nano)
+    assert YOLO(tmp_path / "y.pt").imgsz == 640

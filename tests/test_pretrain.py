@@ -75,4 +75,10 @@ def test_a_packaged_checkpoint_is_the_one_of_its_card(file):
     assert checkpoint.num_classes == 80 and f"{checkpoint.metadata['training_images']:,} photographs" in text
     assert file.stat().st_size < (4.5e6 if checkpoint.family == "yolov5" else 6e6)
     assert re.search(r"mAP50 0\.\d{3}, mAP50-95 0\.\d{3}", text)
+    stages = pretrain.STAGES[file.stem]
+    place = "runs/pretrain"
+    for stage in range(len(stages)):
+        assert " ".join(pretrain.command(stage, file.stem, f"{place}/chosen/data.yaml", place)) + "\n" in text
+    assert text.count("yolo-ft train") == len(stages)
+    assert checkpoint.metadata["epochs"] == sum(stage.epochs for stage in stages)
     assert yaml.safe_load(re.search(r"^- \*\*Licence\*\*: (.*)$", text, re.M)[1]).startswith("MIT")

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import torch
 import yaml
-from benchmarks import freeze_study
+from benchmarks import freeze_study, grid, source_study
 from test_comparison import write_run
 
 from yolo_ft import api
@@ -45,6 +45,18 @@ def test_a_packaged_study_is_whole_small_and_comparable(folder, recwarn):
     began = {json.loads((run / "summary.json").read_text(encoding="utf-8"))["weights"] for run in runs}
     named = {name.replace("packaged", "weights").replace("-", "_") for name in began & set(api.PACKAGED)}
     assert set(about) - {"note"} == {"command", *named, *(f"{name}_sha256" for name in named)} and named
+
+
+def test_the_readmes_show_what_is_recorded():
+    root, benchmarks = (freeze_study.ROOT / place / "README.md" for place in ("", "tests/benchmarks"))
+    tables = [
+        freeze_study.table(compare(recorded("freeze_bccd"))),
+        grid.table(recorded_rows("transfer"), list(grid.STUDIES["transfer"])),
+        source_study.table(recorded_rows("source")),
+    ]
+    text = benchmarks.read_text(encoding="utf-8")
+    assert [table in text for table in tables] == [True] * 3
+    assert tables[0] in root.read_text(encoding="utf-8")
 
 
 def test_drawn_cells_are_as_hard_as_photographs():

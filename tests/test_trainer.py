@@ -56,6 +56,13 @@ def assert_same(ours, theirs):
 PHASED = {"freeze": [(1, 10), (1, "backbone", 0.5), (1, None, 0.1)], "epochs": None}
 
 
+def test_an_interrupted_run_takes_its_freeze_with_it(tiny_set, tmp_path):  # noqa: F811
+    model = YOLO("yolov5n.yaml")
+    with pytest.raises(Kill):
+        train(tiny_set, tmp_path, model=model, listeners=[killer(0, 0)], freeze="all-but-head")
+    assert all(p.requires_grad for p in model.model.parameters()) and not model.model.fixed_batchnorm
+
+
 @pytest.mark.parametrize(
     ("settings", "kill"),
     [

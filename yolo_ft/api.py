@@ -43,7 +43,7 @@ class YOLO(Signposts):
 
     `YOLO()` or `YOLO("packaged")` is the packaged YOLOv5n, `YOLO("packaged-yolo26n")` the packaged YOLO26n,
     `YOLO("yolo26n.pt")` the official weights (downloaded once) or a path, `YOLO("yolo26n.yaml")` the architecture with
-    random weights (`seed` draws them; no YAML file is read).
+    random weights (`seed` draws them; no YAML file is read). `weights` may be called `model`, as in Ultralytics.
 
     `model` is the network (`nn.Module`), `names` its classes {index: name}. Lesson 00.
     """
@@ -63,7 +63,9 @@ class YOLO(Signposts):
         "task": "this package detects",
     }
 
-    def __init__(self, weights: str | Path | None = None, seed: int = 0):
+    def __init__(self, weights: str | Path | None = None, seed: int = 0, **others: object):
+        weights = others.pop("model", weights)
+        refuse_others({name: value for name, value in others.items() if value is not None}, ["weights", "seed"])
         self.data: str | Path | Dataset | None = None  # what it was trained on last, here
         self.imgsz = 320  # what it was trained at last
         self.weights = str(weights or "packaged")
@@ -127,7 +129,9 @@ class YOLO(Signposts):
         if settings.get("cls_pw") and self.model.family == "yolo26":  # there it weighs rare classes, in YOLOv5 answers
             raise UserError("The loss of yolo26 has no use for cls_pw: leave it out.")
         seed_everything(config.seed)
-        before, listeners = self.model, [default_listener()] if listeners is None else listeners
+        if listeners is None:
+            listeners = [] if settings.get("verbose") is False else [default_listener()]
+        before = self.model
         self.model = fit_head(before, train_set.names, reference=config.transfer_mode == "reference")
         try:
             run = fitting.fit(self.model, train_set, val_set, config, listeners)

@@ -183,9 +183,10 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
 def _assignments(texts: Sequence[str]) -> dict[str, Any]:
     """The hyper-parameters of `--set KEY=VALUE`; UserError for a key that no run has."""
     from yolo_ft.core.config import DEFAULTS, require_known
+    from yolo_ft.finetune.argument_names import translate
     from yolo_ft.report.parameters import scalar
 
-    pairs = dict(_pair(text, "--set") for text in texts)
-    for key in pairs:
-        require_known(key, DEFAULTS)
-    return {key: scalar(value) for key, value in pairs.items()}
+    settings = translate({key: scalar(value) for key, value in (_pair(text, "--set") for text in texts)})
+    for name in settings:
+        require_known(name, DEFAULTS)
+    return settings

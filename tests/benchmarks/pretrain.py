@@ -5,7 +5,7 @@
 
 The data is COCO val2017 with its 80 classes as a YOLO folder; of it, the photographs listed in `photographs.csv` are
 used. Every stage is one `yolo-ft train` that begins with the weights of the one before it, and is resumed when it was
-interrupted. Lesson 12 asks what such a source is worth.
+interrupted. Lesson 05 asks what such a source is worth.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def card(model: str, runs: list[Run], counts: pd.Series, metrics: Metrics, path:
     table = metrics.per_class[metrics.per_class["instances"] > 0].sort_values("ap50", ascending=False)
     rows = [f"| {name} | {row.instances:.0f} | {row.ap50:.3f} | {row.ap50_95:.3f} |" for name, row in table.iterrows()]
     stages = [stage_row(number, run) for number, run in enumerate(runs, 1)]
-    commands = [" ".join(command(stage, model, "chosen/data.yaml", "runs/pretrain")) for stage in range(len(runs))]
+    place = "runs/pretrain"
+    commands = [" ".join(command(stage, model, f"{place}/chosen/data.yaml", place)) for stage in range(len(runs))]
     return f"""# The packaged {model}
 
 A source to learn transfer with, not a detector to use: it saw {counts["train"]:,} photographs, where the official
@@ -145,7 +146,7 @@ weights saw 118,000 and more.
   held out for the tables below. Their ids: `tests/benchmarks/photographs.csv`.
 - **On the held-out photographs**, {IMGSZ} px, this file: mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map50_95:.3f},
   precision {metrics.precision:.3f} and recall {metrics.recall:.3f} at confidence {metrics.confidence:.3f}.
-- **Limits**: weak on most classes below, blind to most small objects. An accuracy after fine-tuning is one "with a
+- **Limits**: weak on most classes below. An accuracy after fine-tuning is one "with a
   source that saw {counts["train"]:,} photographs".
 - **Licence**: MIT, as the code that made it.
 - **SHA-256**: `{hashlib.sha256(path.read_bytes()).hexdigest()}` ({path.stat().st_size / 1e6:.2f} MB)

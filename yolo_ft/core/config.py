@@ -129,6 +129,8 @@ RANGES = {
     "weight_decay": (0, INF),
     "warmup_epochs": (0, INF),
     "warmup_min_steps": (0, INF),
+    "warmup_momentum": (0, 1),
+    "warmup_bias_lr": (0, INF),
     "nominal_batch": (1, INF),
     "clip_norm": (0, INF),
     "ema_decay": (0, 1),
@@ -142,11 +144,13 @@ RANGES = {
     "scale": (0, 0.99),
     "perspective": (0, 0.001),
     "label_smoothing": (0, 1),
+    "iou_t": (0, 1),
     "patience": (0, INF),
     "val_every": (1, INF),
     "close_mosaic": (0, INF),
     "views": (0, INF),
     "workers": (0, INF),
+    **{name: (0, INF) for name in ("box", "cls", "dfl", "obj", "cls_pw", "obj_pw", "fl_gamma")},
     **{name: (0, 1) for name in ("flipud", "fliplr", "mosaic", "mixup", "copy_paste")},
 }
 _TYPES = typing.get_type_hints(TrainConfig)

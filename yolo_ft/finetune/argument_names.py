@@ -53,7 +53,7 @@ ALWAYS = {
     "pretrained": (True, "YOLO('yolo26n.yaml') starts from random weights"),
     "profile": (False, "the run's summary has seconds, images/s and memory"),
     "quantize": (None, "save(path, half=True) stores 16-bit numbers"),
-    "rect": (False, "training images are square; validation pads as little as it can"),
+    "rect": (False, "images are padded to squares, in training and in validation"),
     "resume": (False, "yolo_ft.resume('runs/train') finishes an interrupted run"),
     "save": (True, "weights/best.pt and weights/last.pt are always written"),
     "save_json": (False, "summary.json and results.csv hold what was measured"),
@@ -84,9 +84,11 @@ ASKING = {
     "save_json": (False, "to_dict() gives the metrics as plain numbers"),
     "save_txt": (False, "yolo-ft predict --save-labels writes labels"),
     "show": (False, "yolo_ft.report.pictures.draw_boxes(image, detections=...) draws them"),
+    "rect": (False, "images are padded to squares"),
     "stream": (False, "call predict for one image after another"),
+    "task": ("detect", "this package detects"),
 }
-QUIET = frozenset(("plots", "verbose"))
+QUIET = frozenset("plots verbose workers project name exist_ok".split())
 MODES = {"end2end": "nms=False does without suppression, which YOLO26 can"}
 
 
@@ -97,6 +99,7 @@ def translate(arguments: dict[str, object]) -> dict[str, object]:
     """
     settings: dict[str, object] = {}
     for name, value in arguments.items():
+        _refuse_mode(name, value)
         if name in CONVERTED:
             settings |= CONVERTED[name](value)
         elif name in ALWAYS:
@@ -109,12 +112,16 @@ def translate(arguments: dict[str, object]) -> dict[str, object]:
 def refuse_others(arguments: dict[str, object], known: list[str]) -> None:
     """Raise `UserError` for further `arguments` of `val()` or `predict()`, which has those in `known`, that matter."""
     for name, value in arguments.items():
-        if name in MODES:
-            raise UserError(f"{name}={value!r} has no counterpart here: {MODES[name]}.")
+        _refuse_mode(name, value)
         if name in ASKING:
             _require_usual(name, value, ASKING)
         elif name not in QUIET:
             require_known(name, known, "argument")
+
+
+def _refuse_mode(name: str, value: object) -> None:
+    if name in MODES:
+        raise UserError(f"{name}={value!r} has no counterpart here: {MODES[name]}.")
 
 
 def _require_usual(name: str, value: object, table: Mapping[str, tuple[object, str]]) -> None:

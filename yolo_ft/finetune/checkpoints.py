@@ -193,8 +193,18 @@ def _read_official(archive: Archive, root: object) -> Checkpoint:
         raise UserError(f"{archive.path.name} holds no model that we know; {ONLY}.")
     source, module = next(iter(modules.items()))
     about = {key: root[key] for key in ("epoch", "date") if type(root.get(key)) in (int, str)}
-    about["source"] = f"official file, {source}"
+    about |= {"source": f"official file, {source}", "imgsz": _trained_at(root)}
     return _recognise(archive, _tensors_of(module), module.get("names"), about)
+
+
+def _trained_at(root: dict) -> int:
+    """The size in pixels that the arguments of the training name; the official weights saw 640."""
+    for key in ("train_args", "opt"):  # Ultralytics, YOLOv5
+        arguments = root.get(key)
+        size = arguments.get("imgsz") if isinstance(arguments, dict) else None
+        if type(size) is int and size > 0 and size % 32 == 0:
+            return size
+    return 640
 
 
 def _tensors_of(module: Record) -> dict[str, StoredTensor]:

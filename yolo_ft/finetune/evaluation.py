@@ -75,9 +75,7 @@ def detect(
 def _require_usable(model: Detector, imgsz: object, batch: int, confidence: float, iou: float) -> None:
     stride = max(model.strides)
     if not isinstance(imgsz, Integral) or imgsz < stride or imgsz % stride:
-        raise UserError(
-            f"imgsz={imgsz}: give a multiple of {stride}; the other side of an image follows from its shape."
-        )
+        raise UserError(f"imgsz={imgsz}: give a multiple of {stride}; images are padded to squares of that size.")
     if batch < 1:
         raise UserError(f"batch={batch}: give at least 1.")
     for name, value in (("conf", confidence), ("iou", iou)):

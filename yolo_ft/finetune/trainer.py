@@ -98,7 +98,7 @@ class Trainer:
                 stopped = self._epochs()
         finally:
             unfold(self.model)
-        apply_plan(self.model, self.kept_frozen)  # the freeze of a run ends with it
+            apply_plan(self.model, self.kept_frozen)  # the freeze of a run ends with it, however it ends
         self._load_best()
         self.run.write_summary(self.about | self.summary(stopped))
         self._tell("end", summary=self.run.summary)
