@@ -13,8 +13,8 @@ if len(sys.argv) != 3:
     sys.exit(__doc__)
 try:
     ours = torch.load(sys.argv[1], weights_only=True)
-except Exception as error:  # whatever is not a checkpoint of tensors
-    sys.exit(f"{sys.argv[1]} is no checkpoint that yolo_ft wrote: {str(error).splitlines()[0]}")
+except Exception:  # torch has many
+    sys.exit(f"{sys.argv[1]} is no checkpoint that yolo_ft wrote.")
 if not isinstance(ours, dict) or ours.get("family") != "yolo26":
     sys.exit(f"{sys.argv[1]} holds no YOLO26 of yolo_ft; YOLOv5 goes back with back_to_yolov5.py.")
 state = ours.get("training", {}).get("ema", ours["state_dict"])  # last.pt holds both; the average is what detects
@@ -29,7 +29,7 @@ for branch in (head.cv3, head.one2one_cv3):
         level[2] = nn.Conv2d(width, classes, 1)
 head.nc, head.no, theirs.model.nc, theirs.model.yaml["nc"] = classes, classes + 4, classes, classes
 theirs.model.names = dict(ours["names"])
-theirs.model.args = {**vars(theirs.model).get("args", {}), "imgsz": ours["metadata"].get("imgsz", 640)}
+theirs.ckpt = {"train_args": {"imgsz": ours["metadata"].get("imgsz", 640)}}  # what it is asked at there
 theirs.model.load_state_dict({key: tensor.float() for key, tensor in state.items()}, strict=True)
 theirs.save(sys.argv[2])
 print(YOLO(sys.argv[2]).names)

@@ -21,13 +21,13 @@ SCRIPT = Path(__file__).with_name("back_to_ultralytics.py")
 def test_fine_tuned_weights_go_back_into_ultralytics(tmp_path, names):
     torch.manual_seed(0)
     model = YOLO26("n", dict(enumerate(names)), class_width=80)
-    path = save_checkpoint(tmp_path / "ours.pt", model)
+    path = save_checkpoint(tmp_path / "ours.pt", model, metadata={"imgsz": 224})
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(tmp_path), "YOLO_OFFLINE": "True"}
     command = [sys.executable, str(SCRIPT), str(path), str(tmp_path / "theirs.pt")]
     answer = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300)
     assert answer.returncode == 0, answer.stderr[-500:]
     again = load_checkpoint(tmp_path / "theirs.pt")
-    assert again.names == dict(enumerate(names))
+    assert again.names == dict(enumerate(names)) and again.metadata["imgsz"] == 224
     for key, tensor in model.state_dict().items():
         expected = tensor.half().float() if tensor.is_floating_point() else tensor
         assert torch.equal(again.state_dict[key], expected), key
