@@ -14,7 +14,14 @@ try:
 except ImportError:
     from yolov5.models import yolo
 
-ours = torch.load(sys.argv[1], weights_only=True)
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
+try:
+    ours = torch.load(sys.argv[1], weights_only=True)
+except Exception:  # torch has many
+    sys.exit(f"{sys.argv[1]} is no checkpoint that yolo_ft wrote.")
+if not isinstance(ours, dict) or ours.get("family") != "yolov5":
+    sys.exit(f"{sys.argv[1]} holds no YOLOv5 of yolo_ft; YOLO26 goes back with back_to_ultralytics.py.")
 config = Path(yolo.__file__).with_name(f"{ours['family']}{ours['size']}.yaml")
 theirs = yolo.DetectionModel(str(config), nc=ours["num_classes"])
 state = ours.get("training", {}).get("ema", ours["state_dict"])  # last.pt holds both; the average is what detects
