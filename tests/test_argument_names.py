@@ -10,7 +10,7 @@ import yaml
 from official_format import write_ultralytics
 from PIL import Image
 
-from yolo_ft import YOLO, UserError
+from yolo_ft import YOLO, UserError, api
 from yolo_ft.commands import _assignments
 from yolo_ft.core.config import TrainConfig
 from yolo_ft.core.targets import Detections
@@ -231,3 +231,17 @@ def test_the_command_line_knows_the_same_words():
         _assignments(["cutmix=0.1"])
     with pytest.raises(UserError, match="end2end=True has no counterpart here: nms=False"):
         translate({"end2end": True})
+
+
+@pytest.mark.parametrize(("name", "value"), [("box", -1), ("cls", -0.1), ("iou_t", 2), ("warmup_momentum", 2.0)])
+def test_gains_and_warm_up_have_a_range(name, value):
+    with pytest.raises(UserError, match=f"{name}={value:g} is out of range"):
+        TrainConfig.from_dict({"data": "cells", name: value})
+
+
+@pytest.mark.parametrize(("verbose", "shown"), [({}, 1), ({"verbose": True}, 1), ({"verbose": False}, 0)])
+def test_verbose_decides_about_the_usual_display(coco8, monkeypatch, verbose, shown):
+    heard = []
+    monkeypatch.setattr(api, "default_listener", lambda: lambda event, info: heard.append(event))
+    YOLO("yolo26n.pt").train(data="coco8.yaml", epochs=1, imgsz=64, **verbose)
+    assert heard.count("end") == shown

@@ -113,8 +113,9 @@ class YOLO(Signposts):
         `freeze` (a selection, or phases such as [(5, "backbone"), (20, None)]) adds to what is frozen already and ends
         with the run.
         `hyp` names a YOLOv5 hyper-parameter file, or an augmentation preset ("none", "light", "default", "strong");
-        further `settings` are those of `TrainConfig`, or Ultralytics' names for them, and override it. Raises
-        `UserError` for what cannot work. Lesson 03.
+        further `settings` are those of `TrainConfig`, or Ultralytics' names for them, and override it. `listeners` hear
+        of every batch and epoch in place of the usual display, which `verbose=False` leaves out. Raises `UserError` for
+        what cannot work. Lesson 03.
         """
         train_set, val_set = load_dataset(data, "train"), load_dataset(data, "val")
         if epochs is None and is_phases(freeze):

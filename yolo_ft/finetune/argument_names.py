@@ -80,11 +80,11 @@ ASKING = {
     "half": (False, "weights keep their precision"),
     "iou": (None, "the overlap is the family's own; predict(iou=...) takes another"),
     "max_det": (300, "an image gives its 300 best boxes"),
+    "rect": (False, "images are padded to squares"),
     "save": (False, "yolo-ft predict draws images into a folder"),
     "save_json": (False, "to_dict() gives the metrics as plain numbers"),
     "save_txt": (False, "yolo-ft predict --save-labels writes labels"),
     "show": (False, "yolo_ft.report.pictures.draw_boxes(image, detections=...) draws them"),
-    "rect": (False, "images are padded to squares"),
     "stream": (False, "call predict for one image after another"),
     "task": ("detect", "this package detects"),
 }
