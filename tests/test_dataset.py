@@ -122,7 +122,9 @@ def test_a_split_without_any_label_is_an_error_that_says_where_labels_belong(tmp
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ("my_set.yaml", "my_set is not on this machine and none of the sets.*data='cells'"),
+        ("my_set.yaml", "my_set is not on this machine and none of the sets.*list`: pass .*data='cells'"),
+        ("Cells", "Cells is not on this machine .* did you mean 'cells'"),
+        ("VOC.yaml", "VOC is not on this machine .* did you mean 'voc20"),
         ("my_set", "my_set is not on this machine"),
         ("no/such/data.yaml", "does not exist"),
         ("cell", "cell is not on this machine"),

@@ -45,7 +45,7 @@ ANSWERS = [
     ("06.2", 0.9984, (0.8, "four others"), (0.0015, "none")),
     ("06.3", 0.56, (0.311, "square root"), (0.464, "base 2")),
     ("09.1", [220, 280], ([280, 220], "left"), ([40, 100], "pixels moved")),
-    ("09.2", 1.87, (1.366, "side"), (2.0, "45")),
+    ("09.2", 1.69, (1.302, "side"), (2.0, "45")),
     ("09.3", 65, (40, "already"), (58.3, "equally")),
     ("13.1", 17, (16, "n − 1"), (18, "YOLOv5")),
     ("13.2", 8400, (25200, "anchors"), (16800, "both heads")),
@@ -58,7 +58,9 @@ ANSWERS = [
     [
         ("05.2", "not decided by this budget", "correct"),
         ("05.2", "Undecided.", "correct"),
-        ("05.2", "decided", "not correct yet"),
+        ("05.2", "decided", "not correct yet. hint"),
+        ("06.1", "140", "give a number, without quotation marks"),
+        ("13.3", "56, 32, 104, 64", "give a list, such as [1, 2], without quotation marks"),
         ("05.3", 1.7, "correct"),
         ("06.2", 0.8027, "four others"),
         ("06.2", 0.1973, "validate"),
@@ -176,7 +178,7 @@ def test_answers_of_lesson_09_are_what_the_augmentation_does():
     dataset = in_memory([np.zeros((240, 320, 3), np.uint8)], [Target([[40, 100, 100, 150]], [0])])
     flipped = augment(dataset, 0, TrainConfig(**PRESETS["none"] | {"fliplr": 1.0}), 0, 0)[1]
     assert flipped.boxes[0, [0, 2]].tolist() == EXERCISES["09.1"].answer
-    cos, sin = 3**0.5 / 2, 1 / 2  # of 30 degrees
+    cos, sin = np.cos(np.radians(22)), np.sin(np.radians(22))
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     x1, y1, x2, y2 = warp_boxes(np.array([[-10, -10, 10, 10]], np.float32), turn)[0]
     assert (x2 - x1) * (y2 - y1) / 400 == pytest.approx(EXERCISES["09.2"].answer, abs=1e-3)

@@ -118,6 +118,12 @@ def test_boxes_are_drawn_where_they_are():
     assert truth.get_linestyle() != found.get_linestyle()
 
 
+def test_a_class_without_a_name_is_told_by_its_number():
+    """A network that knows more classes than the data set."""
+    texts = [text.get_text() for text in pictures.draw_boxes(IMAGE, TRUTH, None, {}).axes[0].texts]
+    assert texts == [f"class {label}" for label in TRUTH.labels]
+
+
 def test_many_names_in_one_picture_are_written_smaller():
     sizes = []
     for count in (pictures.CROWDED, pictures.CROWDED + 1):

@@ -207,7 +207,7 @@ def test_labels_that_a_list_would_not_find_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_existing_test_split_stays_and_images_listed_twice_count_once(tmp_path):
+def test_an_existing_test_split_stays_and_images_listed_twice_count_once(tmp_path, capsys):
     file = photographs(tmp_path)
     names = sorted(path.name for path in (tmp_path / "images").iterdir())
     (tmp_path / "test.txt").write_text("".join(f"./images/{name}\n" for name in names[:7]), encoding="utf-8")
@@ -219,6 +219,13 @@ def test_an_existing_test_split_stays_and_images_listed_twice_count_once(tmp_pat
     leaks = split(file, groups="names").report().leaks
     assert leaks.index.tolist() == ["clip1"], "it is in the old test split and in a new one"
     assert "groups='names' (--group names), and share the test images out anew" in str(made.report("names"))
+    for number, more in enumerate(([], ["--leaks", "names"], ["--leaks", "none"])):
+        out = str(tmp_path.with_name(f"out{number}"))
+        command = ["data", "split", str(file), "--out", out, "--group", "names", *more]
+        assert main(command) == 0, "what the user asked for is looked at, whatever else is"
+        printed = capsys.readouterr().out
+        assert printed.count("LEAKAGE: 1 groups (names) are in several splits") == 1
+        assert ("(near-duplicates)" in printed) == (not more)
     assert [len(fold.test) for fold in folds(file, 3)] == [7, 7, 7]
     assert len(split(file, test=0.1).test) == 3 and "as it was" not in split(file, test=0.1).how
     file.write_text(yaml.safe_dump({**content, "test": "images"}), encoding="utf-8")

@@ -128,15 +128,19 @@ def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -
         raise UserError("With --folds every image is validated once: leave --val out.")
     else:
         made = splitting.folds(data, folds, **settings)
-    labels, by = made[0].groups, settings["groups"]
-    if leaks not in ("none", by):
-        labels, by = group_labels(made[0].dataset, leaks, settings["table"]), leaks
+    asked = settings["groups"]
+    looked = {} if asked is None else {asked: made[0].groups}  # a test split that stays may tear them
+    if leaks not in ("none", asked):
+        looked[leaks] = group_labels(made[0].dataset, leaks, settings["table"])
     files = [made[0].write(out)] if folds is None else splitting.write_folds(made, out)
     for fold in made:
-        report = split_report(fold.dataset, fold.indices, labels, by, fold.how)
+        found = looked or {None: None}
+        report, *others = (
+            split_report(fold.dataset, fold.indices, labels, by, fold.how) for by, labels in found.items()
+        )
         if folds is None:
             print(report.table.to_string(float_format="{:.1%}".format, na_rep="-"))
-        print(report)
+        print(report, *(other.leakage for other in others), sep="\n")
     print(*files, sep="\n")
 
 

@@ -11,7 +11,7 @@ import io
 import math
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from IPython.display import display
@@ -135,6 +135,9 @@ def _assess(exercise: Exercise, answer: Any) -> str:
     for wrong, misconception in exercise.misconceptions:
         if same(answer, wrong, exercise.tolerance):
             return f"not correct. {misconception}"
+    if isinstance(answer, str) and not isinstance(exercise.answer, str):
+        wanted = "a list, such as [1, 2]" if isinstance(exercise.answer, Sequence) else "a number"
+        return f"not correct yet: give {wanted}, without quotation marks."
     return f'not correct yet. hint("{exercise.id}", 1) helps.'
 
 

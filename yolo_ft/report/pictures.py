@@ -75,7 +75,7 @@ def _bare(ax: Axes) -> None:
 
 
 def _name(index: int, names: Mapping[int, str] | None) -> str:
-    return "" if names is None else names[int(index)]
+    return "" if names is None else names.get(int(index), f"class {int(index)}")
 
 
 def _box(ax: Axes, box: np.ndarray, color: str, style: str, text: str, size: float, above: bool) -> None:

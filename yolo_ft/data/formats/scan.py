@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.catalog import catalog
+from yolo_ft.data.catalog.public_sets import SETS
 from yolo_ft.data.formats.coco import coco_files, read_coco
 from yolo_ft.data.formats.image_index import ImageIndex
 from yolo_ft.data.formats.records import Record, Scan, Source
@@ -48,9 +50,11 @@ def open_source(data: str | Path, images: str | Path | None = None, origin: int 
         return _open_folder(known, folder, index, origin)
     text = str(data)
     if path.parent == Path() and path.suffix in ("", *YAMLS):
+        close = difflib.get_close_matches(path.stem.lower(), [*SETS, "cells", "defects"], 1)
+        hint = f"did you mean '{close[0]}'? Or " if close else ""
         raise UserError(
-            f"{path.stem or text} is not on this machine and none of the sets of `yolo-ft data list`: pass the path of "
-            "its data.yaml; offline you can use data='cells'."
+            f"{path.stem or text} is not on this machine and none of the sets of `yolo-ft data list`: {hint}pass the "
+            "path of its data.yaml; offline you can use data='cells'."
         )
     raise UserError(f"{text} does not exist (from {Path.cwd()}): pass the path of a data.yaml, or data='cells'.")
 

@@ -55,7 +55,7 @@ class SplitReport:
             f"{split} {round(share * everything['images']):,.0f} images ({share:.1%})"
             for split, share in shares.items()
         ]
-        return "\n".join([f"{', '.join(parts)}; {self.how}.", *self._shares(shares), *self._absent(), self._leakage()])
+        return "\n".join([f"{', '.join(parts)}; {self.how}.", *self._shares(shares), *self._absent(), self.leakage])
 
     __repr__ = __str__
 
@@ -80,7 +80,9 @@ class SplitReport:
                 lines.append(f"Not in {split}: {_names(counts)}: {mend}. Label more images, or use folds.")
         return lines
 
-    def _leakage(self) -> str:
+    @property
+    def leakage(self) -> str:
+        """The last sentence of the report: which groups several splits share, and the mend."""
         if self.by is None:
             return "Leakage was not looked for: name a group (video, patient, place, near-duplicates) to know."
         if self.leaks.empty:

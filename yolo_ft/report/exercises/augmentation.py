@@ -28,19 +28,19 @@ ROWS = (
         "09.2",
         2,
         5,
-        "A round cell has a box of 20 × 20 pixels. The image is turned by 30°, and the box is made from its four "
+        "A round cell has a box of 20 × 20 pixels. The image is turned by 22°, and the box is made from its four "
         "turned corners. How many times the area of the tight box around the turned cell does it cover?",
-        1.866,
-        "Each side grows by cos 30° + sin 30° = 1.366, and the cell is as round as before.",
+        1.695,
+        "Each side grows by cos 22° + sin 22° = 1.302, and the cell is as round as before.",
         (
-            (1.366, "That is by how much its side grows; the area grows by the square of it."),
+            (1.302, "That is by how much its side grows; the area grows by the square of it."),
             (1.0, "That would be a tight box. The corners of the old one were outside of the cell and turned with it."),
             (2.0, "That is the factor at 45°."),
         ),
         (
             "Does a disc look different after a turn? Does a square?",
-            "The side of the new box is 20 · cos 30° + 20 · sin 30°.",
-            "That is 27.3 pixels; the cell is still 20 pixels wide.",
+            "The side of the new box is 20 · cos 22° + 20 · sin 22°.",
+            "That is 26.0 pixels; the cell is still 20 pixels wide.",
         ),
         tolerance=0.01,
     ),
