@@ -15,7 +15,8 @@ class FaultyServer(ThreadingHTTPServer):
     """Serves `files` {path: bytes} under `marks` {header: value}; `faults` are used up, one per request.
 
     A fault is ("cut", bytes sent before the line goes dead), ("reset", the same but rudely), ("status", code),
-    ("length", what is added to Content-Length), ("to", address), ("endless",) for no Content-Length, or ("none",).
+    ("length", what is added to Content-Length), ("to", address), ("endless",) for no Content-Length, ("part", most
+    bytes of an answer 206), ("headers", {header: value}), ("raw", all bytes of the answer), or ("none",).
     `ranges`: "yes", "no" (always the whole file) or "blind" (If-Range is not looked at). `asked`: (path, Range).
     """
 
@@ -39,16 +40,21 @@ class _Handler(BaseHTTPRequestHandler):
         body = server.files.get(self.path)
         if kind == "to":
             return self._answer(302, b"", {"Location": more[0]})
+        if kind == "raw":
+            return self.wfile.write(more[0])
         if kind == "status" or body is None:
             return self._answer(more[0] if more else 404, b"no")
         start = self._start(wanted)
         if start > len(body) - 1 and start:
             return self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
-        headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
-        length = len(body) - start + (more[0] if kind == "length" else 0)
+        end = min(len(body), start + more[0]) if kind == "part" else len(body)
+        partial = start or kind == "part"
+        headers = {"Content-Range": f"bytes {start}-{end - 1}/{len(body)}"} if partial else {}
+        length = end - start + (more[0] if kind == "length" else 0)
         headers |= server.marks | ({} if kind == "endless" else {"Content-Length": str(length)})
+        headers |= more[0] if kind == "headers" else {}
         sent = body[start : start + more[0]] if kind in ("cut", "reset") else body[start:][:length]
-        self._answer(206 if start else 200, sent, headers)
+        self._answer(206 if partial else 200, sent, headers)
         if kind == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 

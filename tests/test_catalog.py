@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import faulty_server
 import pytest
@@ -18,10 +21,20 @@ from PIL import Image
 
 from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.catalog import catalog, remote
+from yolo_ft.data.catalog import catalog, locks, remote
 from yolo_ft.data.catalog.public_sets import SETS
 from yolo_ft.data.dataset import load_dataset, load_splits
 
+CHILD = """
+import os, sys
+from dataclasses import replace
+from yolo_ft.data.catalog import catalog
+entry = catalog.SETS["coco8"]
+catalog.SETS["coco8"] = replace(entry, archives=(replace(entry.archives[0], url=sys.argv[1]),))
+if sys.argv[2:] == ["die"]:
+    catalog._complete = lambda *_: os._exit(9)  # as a kill does: nothing is tidied
+print(catalog.get("coco8"))
+"""
 XML = """<annotation><filename>{0}.jpg</filename><size><width>60</width><height>40</height><depth>3</depth></size>
 <object><name>{1}</name><difficult>0</difficult><bndbox><xmin>11</xmin><ymin>6</ymin><xmax>30</xmax><ymax>25</ymax>
 </bndbox></object></annotation>"""
@@ -62,6 +75,14 @@ def server(tmp_path, monkeypatch):
 @pytest.fixture
 def store(server, tmp_path):
     return tmp_path / "cache" / "datasets"
+
+
+def child(server, repository, *more: str) -> subprocess.Popen:
+    """Another process that gets coco8."""
+    command = [sys.executable, "-c", CHILD, f"{server.address}/coco8.zip", *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(repository)}
+    )
 
 
 def test_an_empty_machine_has_every_set_to_get_and_none_here(server, store, capsys):
@@ -169,7 +190,7 @@ def test_a_bad_archive_leaves_no_folder(server, store, archive, sentence):
     server.files["/coco8.zip"] = archive
     with pytest.raises(UserError, match=sentence):
         catalog.get("coco8")
-    assert {file.name for file in store.iterdir()} <= {"coco8.zip", "coco8.zip.sha256"}
+    assert {file.name for file in store.iterdir()} <= {".coco8.zip.downloaded", "coco8.zip"}
     assert not (store.parent / "evil.txt").exists() and not catalog.table().here.any()
 
 
@@ -181,8 +202,38 @@ def test_an_interrupted_unpacking_leaves_no_folder_and_needs_no_second_download(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(catalog, "extract", stop)
         catalog.get("coco8")
-    assert sorted(file.name for file in store.iterdir()) == ["coco8.zip", "coco8.zip.sha256"]
+    assert sorted(file.name for file in store.iterdir()) == [".coco8.zip.downloaded", "coco8.zip"]
     assert len(load_dataset("coco8")) == 2 and len(server.asked) == 1
+    assert sorted(file.name for file in store.iterdir()) == ["coco8", "coco8.zip.sha256"]
+
+
+def test_what_a_killed_process_leaves_is_used_and_cleared_away(server, store, repository):
+    with child(server, repository, "die") as killed:
+        assert killed.wait(60) == 9
+    assert {".coco8.unpacking", "coco8.zip"} < {file.name for file in store.iterdir()}
+    (store / ".coco8.unpacking" / "old.txt").write_bytes(b"")
+    assert not (catalog.get("coco8") / "old.txt").exists() and len(server.asked) == 1
+    assert sorted(file.name for file in store.iterdir()) == ["coco8", "coco8.zip.sha256"]
+
+
+def test_an_archive_by_hand_in_place_of_a_download_is_kept(server, store):
+    server.files["/coco8.zip"] = yolo_zip(splits=["train"])
+    with pytest.raises(UserError, match="no longer holds"):
+        catalog.get("coco8")
+    (store / "coco8.zip").write_bytes(yolo_zip())
+    os.utime(store / "coco8.zip", (0, 0))
+    catalog.get("coco8")
+    assert sorted(file.name for file in store.iterdir()) == ["coco8", "coco8.zip", "coco8.zip.sha256"]
+
+
+def test_the_hash_of_a_damaged_first_copy_is_not_recorded(server, store):
+    good = yolo_zip()
+    server.files["/coco8.zip"] = good[:300] + bytes(50) + good[350:]
+    with pytest.raises(UserError, match="is truncated or damaged .*: delete it to download it again"):
+        catalog.get("coco8")
+    (store / "coco8.zip").unlink()
+    server.files["/coco8.zip"] = good
+    assert len(load_dataset("coco8")) == 2
 
 
 def test_an_archive_far_larger_than_its_page_says_is_refused(server, store, monkeypatch):
@@ -198,18 +249,47 @@ def test_a_place_that_cannot_be_written_is_a_sentence(server, tmp_path):
         catalog.get("coco8", to=tmp_path / "file")
 
 
+def test_a_cache_that_cannot_be_written_is_named(server, store, tmp_path, monkeypatch):
+    usual = catalog.locked
+
+    def locked(path):
+        if store in path.parents:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(catalog, "locked", locked)
+    with pytest.raises(UserError) as caught:
+        catalog.get("coco8", to=tmp_path / "sets")
+    assert str(caught.value).startswith(f"{store} cannot be written (Read-only file system): set YOLO_FT_CACHE")
+
+
 def test_two_processes_get_a_set_once(server, store, repository):
-    code = (
-        "import sys; from dataclasses import replace; from yolo_ft.data.catalog import catalog;"
-        "entry = catalog.SETS['coco8'];"
-        "catalog.SETS['coco8'] = replace(entry, archives=(replace(entry.archives[0], url=sys.argv[1]),));"
-        "print(catalog.get('coco8'))"
-    )
-    command = [sys.executable, "-c", code, f"{server.address}/coco8.zip"]
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    both = [child(server, repository) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in both] == [f"{store / 'coco8'}\n"] * 2
     assert len(server.asked) == 1 and sorted(file.name for file in store.iterdir()) == ["coco8", "coco8.zip.sha256"]
+
+
+def test_nobody_removes_the_archive_that_another_unpacks(server, store, tmp_path, monkeypatch):
+    """The second starts while the first unpacks; if it does not wait, it unpacks when the first is done."""
+    usual, second_is_on, first_is_done = catalog.extract, threading.Event(), threading.Event()
+    second = threading.Thread(target=catalog.get, args=("coco8", tmp_path / "second"))
+
+    def extract(*arguments):
+        if second.ident is None:
+            second.start()
+            assert second_is_on.wait(60)
+        else:
+            second_is_on.set()
+            assert first_is_done.wait(60)
+        return usual(*arguments)
+
+    monkeypatch.setattr(catalog, "extract", extract)
+    monkeypatch.setattr(locks, "time", SimpleNamespace(sleep=lambda _: second_is_on.set() or first_is_done.wait(60)))
+    catalog.get("coco8", tmp_path / "first")
+    first_is_done.set()
+    second.join(60)
+    assert all((tmp_path / name / "coco8" / "data.yaml").is_file() for name in ("first", "second"))
+    assert [file.name for file in store.iterdir()] == ["coco8.zip.sha256"]
 
 
 def voc_tar(top: str, lists: dict[str, list[str]]) -> bytes:

@@ -90,10 +90,42 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, folder, kind, name):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-@pytest.mark.parametrize("name", ["con", "a/NUL.txt", "a./b", "a /b", "a\x07b", "ü" * 128])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "con",
+            "a/NUL.txt",
+            "com1 .txt",
+            "COM¹",
+            "lpt9",
+            "CONIN$",
+            "conout$.txt",
+            "a./b",
+            "a /b",
+            "a\x07b",
+            "ü" * 128,
+        ),
+        *("x*.jpg", "x?.jpg", "<x.jpg", "x>.jpg", "x|y.jpg", '"x"'),
+    ],
+)
 def test_names_that_some_system_cannot_hold_are_refused(tmp_path, folder, kind, name):
     refused(pack(tmp_path / f"a.{kind}", [(name, b"")]), folder, "a name that some systems cannot hold")
-    assert extract(pack(tmp_path / f"b.{kind}", [("console.txt", b""), ("ü" * 100, b"")]), folder) == 2
+    names = ["console.txt", "ü" * 100, "com10", "conin.txt", "x$.txt"]
+    assert extract(pack(tmp_path / f"b.{kind}", [(name, b"") for name in names]), folder) == 5
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("name", ["", ".", "./."])
+def test_a_file_without_a_name_is_refused(tmp_path, folder, kind, name):
+    refused(pack(tmp_path / f"a.{kind}", [(name, b"x")]), folder, "a file without a name: it was refused; delete it")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_path_that_is_too_long_for_some_system_is_refused(tmp_path, folder, kind):
+    assert len(module._safe_parts("a/" * (module.LONGEST_PATH // 2 - 1) + "xy")) == module.LONGEST_PATH // 2
+    path = pack(tmp_path / f"a.{kind}", [("a/" * 3000 + "x", b"")])
+    refused(path, folder, "longer than some systems can hold: it was refused; delete it")
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])

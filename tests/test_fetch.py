@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import subprocess
@@ -14,8 +15,9 @@ import faulty_server
 import pytest
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.catalog import fetch as module
 from yolo_ft.data.catalog import remote
-from yolo_ft.data.catalog.fetch import cache_folder, fetch, file_digest
+from yolo_ft.data.catalog.fetch import cache_folder, fetch, file_digest, obtain, record
 from yolo_ft.data.catalog.remote import Remote
 
 
@@ -83,6 +85,16 @@ def test_the_first_copy_is_recorded_and_a_second_one_must_be_equal(server, zippe
         fetch(wanted(server, tmp_path))
 
 
+def test_a_copy_that_is_not_yet_known_to_be_good_is_compared_but_not_recorded(server, zipped, tmp_path):
+    server.files["/set.zip"] = zipped + b"x"
+    obtain(wanted(server, tmp_path)).unlink()
+    server.files["/set.zip"] = zipped
+    record(obtain(wanted(server, tmp_path)))
+    (tmp_path / "set.zip").write_bytes(zipped + b"x")
+    with pytest.raises(UserError, match="not the recorded one"):
+        obtain(wanted(server, tmp_path))
+
+
 def test_a_file_put_there_by_hand_is_used_if_it_is_what_it_should_be(server, zipped, tmp_path):
     (tmp_path / "set.zip").write_bytes(b"<html>a saved page</html>")
     with pytest.raises(UserError, match="set.zip is no zip archive: delete it to download it again, or download"):
@@ -107,6 +119,16 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written .*set YOLO_FT_CACHE"):
         fetch(wanted(server, tmp_path / "file" / "cache"))
+
+
+def test_a_record_that_cannot_be_written_is_a_sentence(server, zipped, tmp_path, monkeypatch):
+    def refuse(path, text):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "set.zip").write_bytes(zipped)
+    monkeypatch.setattr(module, "write_text_atomic", refuse)
+    with pytest.raises(UserError, match="The cache folder .* cannot be written .Read-only file system.: set YOLO_FT"):
+        fetch(wanted(server, tmp_path))
 
 
 def test_two_processes_fetch_a_file_once(server, tmp_path, zipped):

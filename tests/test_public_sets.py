@@ -6,6 +6,7 @@ import pytest
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from yolo_ft import DEFAULT_WEIGHTS, load_checkpoint
+from yolo_ft.cli import main
 from yolo_ft.data.catalog.fetch import ALGORITHMS
 from yolo_ft.data.catalog.public_sets import COCO_CLASSES, SETS, VOC_CLASSES
 
@@ -30,6 +31,13 @@ def test_every_set_says_what_it_is_and_where_that_stands(entry):
         assert archive.name.endswith((".zip", ".tar", ".tar.gz")), "its suffix says how it is checked"
     text = str(entry)
     assert entry.licence in text and entry.about in text and f"classes: {len(entry.classes)}" in text
+
+
+def test_the_list_says_whose_hash_is_published(capsys):
+    assert main(["data", "list"]) == 0
+    lines = [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines() if "http" in line]
+    known = ["coco-val2017", "voc2007", "voc2012"]
+    assert lines == ["hash published" if name in known else "hash recorded at the first download" for name in SETS]
 
 
 def test_no_two_archives_share_a_place():

@@ -128,6 +128,28 @@ def test_two_states_of_a_file_are_never_mixed(server, remote, ranges_kind):
     assert fetch(remote).read_bytes() == NEW
 
 
+def test_answers_with_a_part_of_what_was_asked_are_put_together(server, remote, capsys):
+    server.faults = [("cut", 1000)] + [("part", 900)] * 4
+    assert fetch(remote).read_bytes() == OLD
+    assert ranges(server)[1:] == [f"bytes={start}-" for start in (1000, 1900, 2800, 3700, 4600)]
+    assert capsys.readouterr().err.count("follows") == 1, "a smaller answer is no fault"
+
+
+def test_a_first_answer_may_be_a_part_or_the_whole_as_one(server, remote):
+    server.faults = [("part", len(OLD))]
+    assert fetch(remote).read_bytes() == OLD and ranges(server) == [None]
+    remote.target.unlink()
+    server.faults = [("part", 4000)]
+    assert fetch(remote).read_bytes() == OLD and ranges(server)[1:] == [None, "bytes=4000-"]
+
+
+def test_parts_without_a_mark_of_the_file_are_not_asked_for_for_ever(server, remote):
+    server.marks, server.faults = {}, [("part", 1000)] * 9
+    with pytest.raises(UserError, match="broke off after 1,000 bytes"):
+        fetch(remote)
+    assert ranges(server) == [None] * 3
+
+
 def test_a_length_that_is_too_large_is_settled_by_asking_for_the_rest(server, remote):
     server.faults = [("length", 10)]
     assert fetch(remote).read_bytes() == OLD
@@ -179,6 +201,35 @@ def test_no_redirect_leads_off_a_protected_line(before, after, followed):
     else:
         with pytest.raises(UserError, match="is not protected: it was not followed"):
             _SafeRedirects().redirect_request(*arguments)
+
+
+@pytest.mark.parametrize("length", ["\xb2", "9" * 5000, "-5", "ten"])
+def test_a_length_that_is_no_number_is_no_length(server, remote, length):
+    server.faults = [("headers", {"Content-Length": length})]
+    assert fetch(remote).read_bytes() == OLD
+
+
+@pytest.mark.parametrize("address", ["http://[::1/x", f"http://{'a' * 80}.com/x", "http://127.0.0.1:x/"])
+def test_a_redirect_to_what_is_no_address_is_a_sentence(server, remote, address):
+    server.faults = [("to", address)]
+    with pytest.raises(UserError, match="set.zip is not on this machine and cannot be fetched .*: download"):
+        fetch(remote)
+
+
+@pytest.mark.parametrize("faults", [[("raw", b"HE\x0bL\x1bLO" + b"O" * 900 + b"\r\n\r\n")], [("to", "/set.zip")] * 11])
+def test_the_words_of_a_server_stay_one_short_line(server, remote, faults):
+    server.faults = faults
+    with pytest.raises(UserError) as caught:
+        fetch(remote)
+    text = str(caught.value).partition(": download")[0]
+    assert text.isprintable() and len(text) < 300 and ("HE" in text or "infinite loop" in text)
+
+
+def test_a_compressed_answer_is_told(server, remote):
+    server.faults = [("headers", {"Content-Encoding": "gzip"})]
+    with pytest.raises(UserError, match=r"sends the file compressed \(gzip\), unasked: download .* put it at"):
+        fetch(remote)
+    assert here(remote) == []
 
 
 def test_a_page_instead_of_the_archive_is_told(server, remote):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +12,11 @@ from tqdm import tqdm
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.catalog.extract import extract
-from yolo_ft.data.catalog.fetch import cache_folder, fetch, file_digest
+from yolo_ft.data.catalog.fetch import cache_folder, file_digest, obtain, record
 from yolo_ft.data.catalog.locks import locked
 from yolo_ft.data.catalog.public_sets import SETS, Archive, Entry
 from yolo_ft.data.catalog.remote import Remote
-from yolo_ft.data.files import write_json_atomic, write_yaml_atomic
+from yolo_ft.data.files import write_json_atomic, write_text_atomic, write_yaml_atomic
 
 RECORD = "catalog.json"  # in the folder of a set: where it is from, under which licence, with which hashes
 TERMS = ("LICENSE", "LICENCE", "README")  # files that are kept with the set
@@ -43,8 +42,9 @@ def get(name: str, to: str | Path | None = None, timeout: float = 30.0) -> Path:
     """The folder of a set of the catalogue, ready for `load_dataset`: `to`/NAME, or NAME in `sets_folder()`.
 
     What is there already is used as it is. Otherwise what it is and its licence are told first, then its archives are
-    downloaded (see `fetch`) into `sets_folder()`, compared with their hashes, unpacked (see `extract`) beside the
-    folder, and moved there when all is right. An archive that was put there by hand is used and kept. `timeout` in
+    downloaded (see `obtain`) into `sets_folder()`, compared with their hashes, unpacked (see `extract`) beside the
+    folder, and moved there when all is right. An archive that was put there by hand is used and kept; a downloaded one
+    goes when the set is there, so a process that waited to put the same set elsewhere downloads it again. `timeout` in
     seconds without an answer. Raises `UserError`.
     """
     entry = SETS.get(name.lower())
@@ -56,13 +56,15 @@ def get(name: str, to: str | Path | None = None, timeout: float = 30.0) -> Path:
     if not _is_here(folder):
         tqdm.write(str(entry), sys.stderr)
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            for place in (folder.parent, sets_folder()):
+                place.mkdir(parents=True, exist_ok=True)
             with locked(folder):
                 if not _is_here(folder):  # another process was faster
                     _install(entry, folder, timeout)
         except OSError as error:
+            place = Path(error.filename).parent if error.filename else folder.parent
             raise UserError(
-                f"{folder.parent} cannot be written ({error.strerror}): set YOLO_FT_CACHE to another folder, or choose "
+                f"{place} cannot be written ({error.strerror}): set YOLO_FT_CACHE to another folder, or choose "
                 "one with `yolo-ft data get NAME --to DIR`."
             ) from None
     return folder
@@ -95,31 +97,56 @@ def _is_here(folder: Path) -> bool:
 
 
 def _install(entry: Entry, folder: Path, timeout: float) -> None:
-    """Fetch and unpack the archives beside `folder`, and move the set there when it is whole."""
-    store = sets_folder()
-    by_hand = {archive for archive in entry.archives if (store / archive.name).is_file()}
-    files = {archive: fetch(_remote(archive, store), timeout) for archive in entry.archives}
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{entry.name}."))
+    """Fetch the archives, unpack them to `folder`, and remove those that were downloaded."""
+    with locked(sets_folder() / f"{entry.name}.archives"):  # another process may want them for another folder
+        files = {archive: _obtain(archive, timeout) for archive in entry.archives}
+        _unpack(entry, folder, files)
+        for file in files.values():
+            _remove_download(file)
+
+
+def _obtain(archive: Archive, timeout: float) -> Path:
+    """The archive in `sets_folder()`. A download is marked with its time, which outlives a process that is killed."""
+    file = sets_folder() / archive.name
+    kind = "zip archive" if archive.name.endswith(".zip") else "tar archive"
+    new = not file.is_file()
     try:
-        content = temporary / "content"
-        content.mkdir()
+        return obtain(Remote(archive.url, file, kind, archive.digest, 2 * archive.size + SLACK, BY_HAND), timeout)
+    finally:
+        if new and file.is_file():
+            write_text_atomic(_mark(file), str(file.stat().st_mtime_ns))
+
+
+def _mark(file: Path) -> Path:
+    return file.with_name(f".{file.name}.downloaded")
+
+
+def _remove_download(file: Path) -> None:
+    """Remove an archive that bears its mark; one that was put there by hand has none, or that of an earlier file."""
+    mark = _mark(file)
+    if mark.is_file() and mark.read_text(encoding="utf-8") == str(file.stat().st_mtime_ns):
+        file.unlink()
+    mark.unlink(missing_ok=True)
+
+
+def _unpack(entry: Entry, folder: Path, files: dict[Archive, Path]) -> None:
+    """Unpack the archives beside `folder`, record their hashes, and move the set there when it is whole."""
+    content = folder.with_name(f".{entry.name}.unpacking")
+    shutil.rmtree(content, ignore_errors=True)  # of a process that was killed: the lock of the folder is ours
+    content.mkdir()
+    try:
         for archive, file in files.items():
             extract(file, content, archive.only)
         root = _root(entry, content)
         _complete(entry, root, content, files)
+        for archive, file in files.items():
+            if archive.digest is None:
+                record(file)  # not before: the hash of a damaged copy would refuse every good one
         if folder.exists():
             folder.rmdir()  # empty, see _is_here
         root.rename(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    for archive in entry.archives:
-        if archive not in by_hand:
-            files[archive].unlink()
-
-
-def _remote(archive: Archive, store: Path) -> Remote:
-    kind = "zip archive" if archive.name.endswith(".zip") else "tar archive"
-    return Remote(archive.url, store / archive.name, kind, archive.digest, 2 * archive.size + SLACK, BY_HAND)
+        shutil.rmtree(content, ignore_errors=True)
 
 
 def _root(entry: Entry, content: Path) -> Path:

@@ -29,8 +29,11 @@ SMALL = 64 * 2**20  # bytes below which growth harms nobody
 LONG_NAMES = (b"L", b"K", b"x", b"g", b"X")  # a tar's headers for what 100 characters cannot hold
 LARGEST_HEADER = 1 << 20  # bytes; they are read into memory
 LEFT_OUT = re.compile(r"(^|/)(__MACOSX|\.git)(/|$)|\.cache$|(^|/)(\.DS_Store|Thumbs\.db|\._[^/]*)$")
-DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # a name that Windows keeps for itself
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+LONGEST_PATH = 1000  # bytes; macOS holds 1024 with the folder
+DEVICE = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE
+)  # Windows' own names
+UNFIT = re.compile(r'[\x00-\x1f\x7f<>"|?*]')  # control characters, and what Windows keeps for itself
 DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error),
     *(NotImplementedError, RuntimeError, ValueError, KeyError, OSError),
@@ -54,11 +57,11 @@ def extract(archive: Path, folder: Path, only: str = "") -> int:
 
     `only`: the name of the one file that is wanted; everything else is checked, but not written.
 
-    Refused, with `UserError`: names that lead elsewhere or that some system cannot hold, links and devices, a name
-    that comes twice (capitals do not tell two names apart everywhere), encryption, more than `MOST_MEMBERS` entries
-    or `MOST_BYTES` bytes, content more than `MOST_GROWTH` times as large as the archive, and damage. The files so far
-    stay then: give a temporary folder. Left out are `.cache` files (pickles of YOLO tools) and the marks that file
-    managers leave. Lesson 06.
+    Refused, with `UserError`: names that lead elsewhere, that some system cannot hold or that are none, links and
+    devices, a name that comes twice (capitals do not tell two names apart everywhere), encryption, more than
+    `MOST_MEMBERS` entries or `MOST_BYTES` bytes, content more than `MOST_GROWTH` times as large as the archive, and
+    damage. The files so far stay then: give a temporary folder. Left out are `.cache` files (pickles of YOLO tools)
+    and the marks that file managers leave. Lesson 06.
     """
     size, written, count, names = archive.stat().st_size, 0, 0, _Names()
     allowed = min(MOST_BYTES, max(SMALL, MOST_GROWTH * size))
@@ -158,9 +161,11 @@ class _Names:
         if self.count > MOST_MEMBERS:
             raise _Refused(f"holds more than {MOST_MEMBERS:,} files")
         parts = _safe_parts(member.name)
+        if member.open is not None and not parts:
+            raise _Refused(f"holds {member.name!r}, a file without a name")
         folded = [unicodedata.normalize("NFC", part).casefold() for part in parts]
         places = ["/".join(folded[: i + 1]) for i in range(len(folded))]
-        file = places.pop() if member.open is not None and places else None
+        file = places.pop() if member.open is not None else None
         if file in self.files or file in self.folders:
             raise _Refused(f"holds {member.name!r} twice, or twice but for capitals")
         if any(place in self.files for place in places):
@@ -176,8 +181,10 @@ def _safe_parts(name: str) -> tuple[str, ...]:
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
         raise _Refused(f"holds {name!r}, which leads out of its folder")
+    if len(name.encode("utf-8")) > LONGEST_PATH:
+        raise _Refused(f"holds {name[:50]!r}..., a name that is longer than some systems can hold")
     for part in parts:
-        if part[-1] in ". " or DEVICE.match(part) or CONTROL.search(part) or len(part.encode("utf-8")) > 255:
+        if part[-1] in ". " or DEVICE.match(part) or UNFIT.search(part) or len(part.encode("utf-8")) > 255:
             raise _Refused(f"holds {name!r}, a name that some systems cannot hold")
     return parts
 

@@ -7,6 +7,8 @@ import os
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,6 +28,14 @@ def cache_folder() -> Path:
 
 
 def fetch(remote: Remote, timeout: float = 30.0) -> Path:
+    """The local file as `obtain` gives it; the hash of a first copy is recorded where none is published."""
+    file = obtain(remote, timeout)
+    if remote.digest is None:
+        record(file)
+    return file
+
+
+def obtain(remote: Remote, timeout: float = 30.0) -> Path:
     """The local file, downloaded if it is not there yet, compared with the published or the recorded hash every time.
 
     A connection that breaks off is taken up again where it broke (RFC 9110, 14.2 and 13.1.5: Range, If-Range), three
@@ -34,40 +44,28 @@ def fetch(remote: Remote, timeout: float = 30.0) -> Path:
     with the step by hand. Lesson 06.
     """
     if not remote.target.is_file():
-        folder = remote.target.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with locked(remote.target):
-                if not remote.target.is_file():  # another process was faster
-                    _download(remote, timeout)
-        except OSError as error:
-            raise UserError(
-                f"The cache folder {folder} cannot be written ({error.strerror}): set YOLO_FT_CACHE to another one."
-            ) from None
+        with _writing_to(remote.target.parent), locked(remote.target):
+            if not remote.target.is_file():  # another process was faster
+                _download(remote, timeout)
     if not KINDS[remote.kind](remote.target):
         raise UserError(f"{remote.target} is no {remote.kind}: delete it to download it again, or {remote.manual}.")
-    verify(remote.target, remote.digest)
+    _compare(remote.target, remote.digest)
     return remote.target
 
 
-def verify(path: Path, published: str | None) -> None:
-    """Compare the file with its published or recorded hash; record the hash where there is neither, and say so.
+def record(path: Path) -> None:
+    """Record the file's SHA-256 as `NAME.sha256` beside it, and say so; a record that is there stays as it is.
 
-    The record is `NAME.sha256` beside the file. Raises `UserError` when they differ.
+    For a first copy that is known to be good: every later one must be equal. Raises `UserError` where the folder
+    cannot be written.
     """
-    record = None
-    if published is not None:
-        found, expected, known = file_digest(path, ALGORITHMS[len(published)]), published, "published"
-    else:
-        found, record, known = file_digest(path), path.with_name(path.name + ".sha256"), "recorded"
-        if not record.is_file():
-            write_text_atomic(record, f"{found}  {path.name}\n")
-            note = f"{path.name}: no hash is published; recorded the SHA-256 of this first copy, {found}."
-            return tqdm.write(note, sys.stderr)
-        expected = record.read_text(encoding="utf-8").partition(" ")[0].strip()
-    if found != expected:
-        mend = "delete it to download it again" + (f" (and {record.name} if there is a new version)" if record else "")
-        raise UserError(f"{path} has changed (its {_hash_name(expected)} is not the {known} one): {mend}.")
+    note = _record_of(path)
+    if not note.is_file():
+        digest = file_digest(path)
+        with _writing_to(path.parent):
+            write_text_atomic(note, f"{digest}  {path.name}\n")
+        sentence = f"{path.name}: no hash is published; recorded the SHA-256 of this first copy, {digest}."
+        tqdm.write(sentence, sys.stderr)
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
@@ -77,6 +75,36 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Make the folder, and tell in a sentence that it cannot be written, for a block that writes there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The cache folder {folder} cannot be written ({error.strerror}): set YOLO_FT_CACHE to another one."
+        ) from None
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _compare(path: Path, published: str | None) -> None:
+    """Raise `UserError` for a file whose hash is not the published one or, where none is published, the recorded."""
+    note, mend = _record_of(path), "delete it to download it again"
+    if published is not None:
+        expected, known = published, "published"
+    elif note.is_file():
+        expected, known = note.read_text(encoding="utf-8").partition(" ")[0].strip(), "recorded"
+        mend += f" (and {note.name} if there is a new version)"
+    else:
+        return
+    if file_digest(path, ALGORITHMS.get(len(expected), "sha256")) != expected:
+        raise UserError(f"{path} has changed (its {_hash_name(expected)} is not the {known} one): {mend}.")
 
 
 def _hash_name(digest: str) -> str:

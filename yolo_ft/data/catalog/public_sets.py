@@ -2,7 +2,7 @@
 
 Every fact is from the pages that its entry names. No address was tried when this list was written, for want of a
 network: it stands as the page gives it. A digest is one that a page publishes; without one the first copy's is
-recorded (`fetch.verify`).
+recorded (`fetch.record`).
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ class Entry:
     def megabytes(self) -> float:
         """About how much is downloaded, in units of 10^6 bytes."""
         return sum(archive.size for archive in self.archives) / 1e6
+
+    @property
+    def hashes(self) -> str:
+        """With what the download is compared, in words."""
+        published = all(archive.digest for archive in self.archives)
+        return "hash published" if published else "hash recorded at the first download"
 
     def __str__(self) -> str:
         images = ", ".join(f"{count:,} {split}" for split, count in self.images.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -23,6 +24,9 @@ PAUSE = 1.0  # seconds before the second attempt, twice as many before the third
 PASSING = (408, 429, 500, 502, 503, 504)  # answers of a server that may know better in a moment
 LARGEST = 32 * 2**30  # bytes of one file, unless the caller knows better
 SPARE = 64 * 2**20  # bytes that stay free on the disk
+NUMBER = re.compile("[0-9]{1,18}")
+RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+LONGEST = 150  # characters of a server's or the system's own words in a sentence
 
 
 class _Again(Exception):
@@ -86,7 +90,9 @@ def receive(part: Part, timeout: float) -> None:
     """Receive into `part`, again after a passing fault, each time from where it broke off."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _attempt(part, timeout)
+            while not _request(part, timeout):  # a server may send less than was asked (RFC 9110, 15.3.7)
+                pass
+            return
         except _Again as fault:
             if attempt == ATTEMPTS:
                 raise UserError(f"{fault}: try again, or {part.remote.manual}.") from None
@@ -94,26 +100,32 @@ def receive(part: Part, timeout: float) -> None:
             time.sleep(PAUSE * attempt)
 
 
-def _attempt(part: Part, timeout: float) -> None:
-    """One request. Raises `_Again` for a passing fault, `UserError` for one that stays."""
+def _request(part: Part, timeout: float) -> bool:
+    """One request, which brings something; True if nothing is missing now.
+
+    Raises `_Again` for a passing fault, `UserError` for one that stays.
+    """
     remote = part.remote
     if part.mark is None:
         part.drop()
     answer = _open(part, timeout)
     if answer is None:
-        return
+        return True
     with answer:
-        start = _continued_at(part, answer)
-        length = answer.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdigit() else None
+        coding = answer.headers.get("Content-Encoding", "")
+        if coding.lower() not in ("", "identity"):
+            raise UserError(f"{remote.url} sends the file compressed ({_one_line(coding)}), unasked: {remote.manual}.")
+        start, end, total = _extent(part, answer)
         _check_room(remote, start, total)
         if not start:
             part.drop()
             part.mark = _mark(answer)
         _write(part, answer, start, total)
     received = part.size
-    if received == 0 or (total is not None and received < total):
+    missing = total is not None and received < total
+    if received == start or (end is not None and received < end) or (missing and part.mark is None):
         raise _Again(f"The download of {remote.url} broke off after {received:,} bytes")
+    return not missing
 
 
 def _open(part: Part, timeout: float) -> HTTPResponse | None:
@@ -132,12 +144,14 @@ def _open(part: Part, timeout: float) -> HTTPResponse | None:
                 return None
             part.drop()
             raise _Again(f"{remote.url} is another file than before") from None
-        sentence = f"{remote.url} answered {error.code} {error.reason}"
+        sentence = f"{remote.url} answered {error.code} {_one_line(error.reason)}"
         if error.code in PASSING:
             raise _Again(sentence) from None
         raise UserError(f"{sentence}: {remote.manual}.") from None
-    except (OSError, HTTPException) as error:
-        reason, name = getattr(error, "reason", None) or error, remote.target.name
+    except UserError:
+        raise
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a redirect to what is no address
+        reason, name = _one_line(getattr(error, "reason", None) or error), remote.target.name
         raise UserError(f"{name} is not on this machine and cannot be fetched ({reason}): {remote.manual}.") from None
 
 
@@ -147,7 +161,8 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         schemes = [url.partition(":")[0].lower() for url in (req.full_url, newurl)]
         if schemes[1] != "https" and (schemes[0] == "https" or schemes[1] != "http"):
-            raise UserError(f"{req.full_url} leads to {newurl}, which is not protected: it was not followed.")
+            address = _one_line(newurl)
+            raise UserError(f"{req.full_url} leads to {address}, which is not protected: it was not followed.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -157,15 +172,27 @@ def _mark(answer: HTTPResponse) -> str | None:
     return etag if etag.startswith('"') else answer.headers.get("Last-Modified")
 
 
-def _continued_at(part: Part, answer: HTTPResponse) -> int:
-    """The byte from which the answer goes on: the size of `part`, or 0 for the whole file."""
+def _extent(part: Part, answer: HTTPResponse) -> tuple[int, int | None, int | None]:
+    """The answer's first byte in the file, the one after its last, and the size of the file; None if it is not told.
+
+    Raises `_Again` for an answer that does not go on from the end of `part`.
+    """
     if answer.status != 206:
-        return 0
+        length = answer.headers.get("Content-Length", "")
+        total = int(length) if NUMBER.fullmatch(length) else None
+        return 0, total, total
     start, mark = part.size, _mark(answer)
-    if answer.headers.get("Content-Range", "").startswith(f"bytes {start}-") and mark in (None, part.mark):
-        return start
+    told = RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if told and int(told[1]) == start and (not start or mark in (None, part.mark)):
+        end = int(told[2]) + 1
+        return start, end, end if told[3] == "*" else int(told[3])
     part.drop()
     raise _Again(f"{part.remote.url} is another file than before")
+
+
+def _one_line(text: object) -> str:
+    """The words of a stranger, fit for a sentence: short, and without line breaks and other control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:LONGEST]
 
 
 def _check_room(remote: Remote, start: int, total: int | None) -> None:
