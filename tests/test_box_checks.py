@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from picture_sets import in_memory, photograph, write_set
 
+from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Detections, Target
 from yolo_ft.data.checks import findings as kinds
 from yolo_ft.data.checks.boxes import box_findings, unlabelled_findings
@@ -105,3 +106,11 @@ def test_confident_detections_without_a_label():
     ]
     assert cases[0].boxes == ((100, 60, 120, 90),) and cases[0].kind is kinds.UNLABELLED
     assert len(unlabelled_findings("train", one_image(np.zeros((0, 4))), model, 200)) == 3
+
+
+def test_a_model_of_other_classes_is_refused_with_both_lists_shortened():
+    model = detector(([100, 10, 140, 50], 0.7, 0), names=[f"thing {n}" for n in range(80)])
+    with pytest.raises(UserError) as error:
+        unlabelled_findings("train", one_image([[10, 10, 50, 50]]), model, 200)
+    message = str(error.value)
+    assert "class0, class1, class2" in message and "only thing 0, thing 1, " in message and len(message) < 300

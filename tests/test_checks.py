@@ -1,9 +1,11 @@
-"""What a check finds about images, splits and classes: each finding on a set made for it, none on a clean one."""
+"""What a check finds about images, splits and classes: each finding on a set made for it, none on a clean one.
+
+What it finds about two images is in `test_copies.py`.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -93,60 +95,39 @@ def test_the_order_is_by_harm_and_errors_come_before_notes():
     assert [case.kind for case in CheckReport({}, 640, cases).findings] == list(KINDS)
 
 
-@pytest.mark.parametrize(("copied", "how"), [(".png", "same file"), (".bmp", "same pixels"), (".jpg", "near copy")])
-def test_a_copy_in_two_splits(tmp_path, copied, how):
-    file = two_splits(tmp_path)
-    source, target = tmp_path / "images/train/t3.png", (tmp_path / "images/val/v0.png").with_suffix(copied)
-    Image.fromarray(smooth(3)).save(source)
-    target.with_suffix(".png").unlink()
-    if how == "same file":
-        shutil.copy(source, target)
-    else:
-        Image.open(source).save(target)
-    report = check(file)
-    assert found(report) == {"copy in two splits": 1} and report.errors == 1
-    (case,) = report.findings
-    assert (case.split, case.file, case.place, case.twin) == ("train", "images/train/t3.png", ("train", 5), ("val", 0))
-    assert how in case.reason and f"images/val/{target.name}" in case.reason
-
-
-def smooth(seed: int) -> np.ndarray:
-    """A picture with soft detail, which JPEG keeps."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (15, 25, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(small).resize((100, 60), Image.Resampling.BICUBIC))
-
-
-def test_a_copy_within_a_split_and_labels_that_disagree(tmp_path):
-    file = two_splits(tmp_path, {"train/t1.png": CAT + "1 0.8 0.2 0.2 0.2\n"})
-    shutil.copy(tmp_path / "images/train/t1.png", tmp_path / "images/train/t2.png")
-    report = check(file)
-    assert found(report) == {"copies labelled differently": 1, "copy within a split": 1}
-    (case,) = report.of(kinds.CONTRADICTION)
-    assert "2 of 4 boxes" in case.reason  # the dog of each has no partner
-    np.testing.assert_allclose(case.boxes, [(70, 6, 90, 18)], atol=0.1)
-
-
-def test_a_copy_without_labels(tmp_path):
-    file = two_splits(tmp_path, {"train/t1.png": None})
-    shutil.copy(tmp_path / "images/train/t1.png", tmp_path / "images/val/v4.png")
-    report = check(file)
-    assert found(report) == {"copy in two splits": 1, "unlabelled copy": 1, "no label file": 1}
-    (case,) = report.of(kinds.UNLABELLED_COPY)
-    assert case.file == "images/train/t1.png" and "val images/val/v4.png has 2" in case.reason
-
-
-def test_one_list_for_two_splits_is_leakage_but_no_contradiction(tmp_path):
-    file = write_set(tmp_path, {f"{n}.png": CAT * 1 + DOG for n in range(10)})  # train and val are the same folder
-    assert found(check(file)) == {"copy in two splits": 10}
-
-
 def test_frames_of_one_video_in_two_splits(tmp_path):
     names = ["train/clip_0001", "train/clip_0002", "val/clip_0003", "train/street_1", "val/street_2"]
     file = two_splits(tmp_path, {f"{name}.png": BOTH for name in names})
     report = check(file)
     assert found(report) == {"group in two splits": 1}
     assert "'clip' are in several splits (train 2, val 1)" in report.findings[0].reason
+    assert "group in two splits  1      train-val  images" in str(report)
+
+
+def test_groups_that_are_asked_for(tmp_path):
+    """They come besides those of names; a group that both find is one finding, an image named by itself is none."""
+    names = ["train/clip_0001", "val/clip_0003", "train/s1_0", "train/s1_1", "val/s1_2", "val/s2_0"]
+    file = two_splits(tmp_path, {f"{name}.png": BOTH for name in names})
+
+    def first_word(images) -> list[str]:
+        words = (key.rpartition("/")[2].partition("_") for key in images.keys)
+        return [word if tail else key for (word, _, tail), key in zip(words, images.keys, strict=True)]
+
+    assert [case.reason for case in check(file).findings] == [
+        "the images of 'clip' are in several splits (train 1, val 1)"
+    ]
+    report = check(file, groups=first_word)
+    assert found(report) == {"group in two splits": 2}
+    assert [case.reason.partition("' ")[0] for case in report.findings] == ["the images of 'clip", "the images of 's1"]
+    assert report.findings[1].place == ("train", 1) and report.findings[1].twin == ("val", 1)
+
+
+def test_a_grouping_sees_all_images_at_once(tmp_path):
+    """So that a table whose names fit an image of each split can be refused."""
+    seen = []
+    check(two_splits(tmp_path), groups=lambda images: seen.append(images) or images.keys)
+    (whole,) = seen
+    assert len(whole) == 24 and len({whole.path(i) for i in range(24)}) == 24 and whole.class_counts().sum() == 48
 
 
 def test_a_file_that_breaks_in_the_middle(tmp_path):
@@ -186,6 +167,35 @@ def test_label_files_without_an_image(tmp_path):
     report = check(file)
     assert found(report) == {"label file without image": 1}
     assert report.findings[0].file == "train/lost.txt"
+
+
+def test_labelled_images_that_no_list_names(tmp_path):
+    """A broken image is named all the same, and one without objects has no labels to lose."""
+    extra = {"spare.png": CAT, "empty.png": "\n", "none.png": None, "broken.png": CAT}
+    file = two_splits(tmp_path, {f"train/{name}": text for name, text in extra.items()})
+    (tmp_path / "images/train/broken.png").write_bytes(b"")
+    listed = [*(f"t{n}.png" for n in range(12)), "broken.png"]
+    (tmp_path / "train.txt").write_text("\n".join(f"images/train/{name}" for name in listed), encoding="utf-8")
+    file.write_text(TWO_SPLITS.replace("images/train", "train.txt"), encoding="utf-8")
+    report = check(file)
+    assert found(report) == {"image dropped": 1, "labelled image in no split": 1}
+    (case,) = report.of(kinds.UNLISTED)
+    assert (case.split, case.file) == ("all", "images/train/spare.png") and case.kind.level == kinds.WARNING
+    assert not check(report.splits["train"]).of(kinds.UNLISTED)  # one split alone says nothing about the others
+
+
+def test_an_image_that_a_list_names_by_a_link_is_in_a_split(tmp_path):
+    file = two_splits(tmp_path)
+    try:
+        for kind, suffix in (("images", ".png"), ("labels", ".txt")):
+            folder = tmp_path / kind / "train"
+            (folder / f"link{suffix}").symlink_to(folder / f"t11{suffix}")
+    except OSError:
+        pytest.skip("this system makes no links")
+    listed = [*(f"t{n}.png" for n in range(11)), "link.png"]
+    (tmp_path / "train.txt").write_text("\n".join(f"images/train/{name}" for name in listed), encoding="utf-8")
+    file.write_text(TWO_SPLITS.replace("images/train", "train.txt"), encoding="utf-8")
+    assert check(file).findings == []
 
 
 def test_classes_that_are_absent_rare_unmeasured_or_unused(tmp_path):

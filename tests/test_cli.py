@@ -272,3 +272,43 @@ def test_exit_code_of_the_process():
     command = [sys.executable, "-m", "yolo_ft", "notebooks", "run", "--dir", "nowhere"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 2 and "Traceback" not in result.stderr
+
+
+def test_what_the_output_cannot_hold_is_replaced():
+    """As where Windows sends the output into a file, whose encoding then is not UTF-8."""
+    code = "from yolo_ft import cli; cli.commands.compare = lambda **_: print('≤ ü'); print(cli.main(['compare', 'a']))"
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+    assert result.stdout.decode("cp1252").split() == ["?", "ü", "0"]
+
+
+def test_an_output_that_is_no_file_is_fine(monkeypatch):
+    """As in notebooks, whose standard output is a thing of their own."""
+
+    class Screen:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(sys, "stdout", Screen())
+    monkeypatch.setattr(cli.commands, "compare", lambda **_: print("≤"))
+    assert main(["compare", "a"]) == 0 and sys.stdout.text == "≤\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells a closed pipe in ways of its own")
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_who_has_gone_is_no_mistake(lines):
+    """As with `| head`: one line is still in the buffer when the command ends, many do not fit into it."""
+    code = f"import sys; from yolo_ft import cli; cli.commands.compare = lambda **_: print('line\\n' * {lines})"
+    code += "; sys.stdin.readline(); sys.exit(cli.main(['compare', 'a']))"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        process.stdout.close()
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        told = process.stderr.read()
+    assert (process.returncode, told) == (141, b"")

@@ -8,8 +8,10 @@ import pytest
 from annotation_sets import boxes_of, coco_text, differences, draw, reasons, write
 
 from yolo_ft.core.errors import UserError
+from yolo_ft.data.checks.check import check
+from yolo_ft.data.checks.findings import OVER_EDGE
 from yolo_ft.data.dataset import load_dataset, load_splits
-from yolo_ft.data.formats.coco import coco_files, split_of
+from yolo_ft.data.formats.coco import coco_files, split_files, split_of
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
 
 IMAGE = (7, "a.png", 60, 100)
@@ -47,6 +49,7 @@ def test_classes_follow_the_ids_whatever_their_gaps(tmp_path):
         ({"bbox": [5, 5, 9]}, DROPPED, "no 'bbox' of four numbers"),
         ({"bbox": None}, DROPPED, "no 'bbox' of four numbers"),
         ({"bbox": [200, 5, 9, 9]}, ROW_REMOVED, "lies outside"),
+        ({"bbox": [1, 1, 9, 9], "category_id": "5"}, DROPPED, "category '5' is not in the file's list"),
         ({"bbox": [1, 1, 9, 9], "iscrowd": 1}, IGNORED, "a crowd region"),
         ({"bbox": [1, 1, 9, 9], "category_id": 5}, DROPPED, "category 5 is not in the file's list"),
         ({"bbox": [1, 1, 9, 9], "image_id": "70"}, ROW_REMOVED, "1 boxes belong to image '70'"),
@@ -166,6 +169,7 @@ def test_what_split_a_file_is(tmp_path, file, split):
         ),
         (["annotations/instances_train.json", "annotations/instances_val.json"], ["images/train", "images/val"]),
         (["train/_annotations.coco.json", "valid/_annotations.coco.json"], ["train", "valid"]),
+        (["train.json", "val.json"], ["images/train", "images/val"]),
     ],
 )
 def test_the_layouts_of_coco_cvat_and_roboflow(tmp_path, files, pictures):
@@ -181,7 +185,7 @@ def test_the_layouts_of_coco_cvat_and_roboflow(tmp_path, files, pictures):
         "val": [f"{pictures[1]}/1.png"],
     }
     assert boxes_of(splits["val"]) == [("y", 1, 1, 10, 10)] and splits["val"].names == {0: "x", 1: "y"}
-    assert len(coco_files(tmp_path)) == 2
+    assert len(coco_files(tmp_path) or split_files(tmp_path)) == 2
     assert list(load_splits(tmp_path / files[1])) == ["val"]
     with pytest.raises(UserError, match=r"no 'train:' entry \(it has val\)"):
         load_dataset(tmp_path / files[1])
@@ -242,6 +246,24 @@ def test_ids_that_one_list_quotes_and_the_other_does_not_are_the_same(tmp_path):
         assert boxes_of(dataset) == [("x", 1, 1, 6, 6)] and not dataset.health.issues
 
 
+def test_a_category_id_in_quotes_is_the_same_id(tmp_path):
+    dataset = load_dataset(one_file(tmp_path, [(7, "3", [1, 1, 5, 5]), (7, 1, [9, 9, 5, 5])], {3: "x", 1: "y"}))
+    assert boxes_of(dataset) == [("x", 1, 1, 6, 6), ("y", 9, 9, 14, 14)] and not dataset.health.issues
+    categories = [{"id": 0, "name": "all", "supercategory": ""}, {"id": 1, "name": "x", "supercategory": "all"}]
+    used = load_dataset(one_file(tmp_path, [(7, "0", [1, 1, 5, 5])], categories=categories))
+    assert used.names == {0: "all", 1: "x"}  # a parent with a box of its own is a class
+
+
+def test_boxes_over_the_edge_are_cut_and_check_finds_them(tmp_path):
+    boxes = [(7, 1, [80, 40, 50, 30]), (7, 1, [-60, 10, 90, 20]), (7, 1, [5, 5, 95.9, 20])]
+    report = check(one_file(tmp_path, boxes))
+    assert boxes_of(report.splits["train"]) == [("x", 80, 40, 100, 60), ("x", 0, 10, 30, 30), ("x", 5, 5, 100, 25)]
+    assert [str(finding) for finding in report.of(OVER_EDGE)] == [
+        "train a.png: annotation 10, x: 30 pixels of the box lie over the edge of the image",
+        "train a.png: annotation 11, x: 60 pixels of the box lie over the edge of the image",
+    ]
+
+
 def test_a_file_whose_boxes_all_belong_to_no_image_is_refused(tmp_path):
     file = one_file(tmp_path, [(8, 1, [1, 1, 5, 5]), (9, 1, [1, 1, 5, 5])])
     with pytest.raises(UserError, match="no 'image_id' of its 2 annotations is the 'id' of one of its images"):
@@ -273,10 +295,3 @@ def test_what_marks_a_crowd(tmp_path, value, crowd):
     annotation = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], "iscrowd": value}
     dataset = load_splits(one_file(tmp_path, [], annotations=[annotation]))["train"]
     assert dataset.health.objects == (0 if crowd else 1)
-
-
-def test_a_file_name_longer_than_any_is_an_image_that_is_not_there(tmp_path):
-    images = [IMAGE, (8, "x" * 300 + ".png", 60, 100)]
-    draw(tmp_path / "a.png")
-    dataset = load_splits(write(tmp_path / "x.json", coco_text(images, [(7, 1, [1, 1, 5, 5])], {1: "x"})))["train"]
-    assert dataset.keys == ["a.png"] and reasons(dataset) == {DROPPED: 1}

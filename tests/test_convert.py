@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -155,6 +156,44 @@ def test_images_of_one_name_get_different_ones(tmp_path):
     )
     first = (tmp_path / "set" / "images" / "V2" / "F.png").read_bytes()
     assert (tmp_path / "out" / "JPEGImages" / "images_V2_F.png").read_bytes() == first
+
+
+def test_names_that_look_like_others_survive_voc(tmp_path):
+    names = ["x.jpg.png", "y.Tif.png", " lead.png", "trail .png", "a 1.png", "a.png"] + ['"q".png'] * (os.name != "nt")
+    source = load_dataset(write_set(tmp_path / "set", dict.fromkeys(names, GOOD)))
+    convert(source, tmp_path / "out", "voc")
+    dataset = load_dataset(tmp_path / "out")
+    assert sorted(dataset.path(i).name for i in range(len(dataset))) == sorted(names)
+    assert not dataset.health.issues and dataset.health.objects == len(names)
+
+
+@pytest.mark.parametrize("format", ["voc", "coco"])
+def test_two_classes_of_one_name_are_refused_where_only_names_tell_them_apart(tmp_path, format):
+    file = write_set(tmp_path / "set", {"a.png": GOOD}, "train: images\nnames: [dog, cat, 'cat ']\n")
+    with pytest.raises(UserError, match=f"Classes 1 and 2 are both called 'cat', and {format} .*rename one"):
+        convert(file, tmp_path / "out", format)
+    assert not (tmp_path / "out").exists()
+    assert convert(file, tmp_path / "out", "yolo").objects == {"train": 1}
+
+
+def test_boxes_that_are_cut_at_the_edge_are_listed(tmp_path):
+    folder = write_voc_set(tmp_path / "set", {"a": voc_xml("a.png", [("x", 51, 1, 140, 60)])})
+    told = "left out, train: Annotations/a.xml: object 1, x: 40 pixels of the box lie over the edge of the image"
+    assert told in str(convert(folder, tmp_path / "out", "yolo"))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_an_image_that_cannot_be_decoded_is_left_out_and_named(tmp_path, suffix):
+    dataset = load_dataset(write_set(tmp_path / "set", {f"a.{suffix}": GOOD, f"b.{suffix}": GOOD}))
+    broken = tmp_path / "set" / "images" / f"b.{suffix}"
+    broken.write_bytes(broken.read_bytes()[:1500])  # after the scan, as a file that the scan does not see through
+    report = convert(dataset, tmp_path / "out", "voc")
+    assert report.images == report.objects == {"train": 1} and not dataset.health.issues
+    assert f"left out, train: images/b.{suffix}: it is damaged or truncated" in str(report)
+    assert [path.name for path in (tmp_path / "out").rglob("b.*")] == [] and len(load_dataset(tmp_path / "out")) == 1
+    with pytest.raises(UserError, match="No image can be decoded: left out, train: images/b"):
+        convert(dataset.subset([1]), tmp_path / "none", "coco")
+    assert not (tmp_path / "none").exists()
 
 
 def test_drawn_images_become_png(tmp_path):

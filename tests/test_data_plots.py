@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from yolo_ft.data.dataset import load_splits
 from yolo_ft.data.statistics.distributions import noise_floor, profile
 from yolo_ft.data.statistics.domain_gap import compare_with_source
 from yolo_ft.data.statistics.stats import statistics
-from yolo_ft.report import data_plots
+from yolo_ft.report import data_plots, letters
 from yolo_ft.report.lessons import png
 
 FIGURES = {
@@ -45,6 +46,32 @@ def test_every_figure_draws_and_no_text_is_smaller_than_11_points(make, dataset)
     assert png(figure, dpi=40).startswith(b"\x89PNG")
     sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
     assert min(sizes) >= 11
+
+
+@pytest.mark.parametrize("make", list(FIGURES.values())[:4], ids=list(FIGURES)[:4])
+def test_names_in_other_scripts_and_with_dollars_are_written_as_they_are(make, monkeypatch):
+    monkeypatch.setattr(letters, "_fonts", lambda: {"DejaVu Sans": frozenset(range(0x2200))})
+    dataset = coloured(6)
+    dataset.name, dataset.names = "$x^2$ 细胞", {**dataset.names, 0: "细胞", 1: "$a_b$"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of letters that it cannot draw
+        figure = make(dataset)
+        png(figure, dpi=40)
+    texts = {text.get_text(): text.get_parse_math() for text in figure.findobj(Text) if text.get_text().strip()}
+    assert any(r"\u7ec6\u80de" in text for text in texts) and any("$" in text for text in texts)
+    assert not any(parsed for text, parsed in texts.items() if "$" in text)
+
+
+def test_letters_that_a_font_has_stay_and_others_are_told_by_number():
+    assert letters.drawable("Zähler Ω 5 µm, $a$") == "Zähler Ω 5 µm, $a$"
+    assert letters.drawable("a\nb\U0010ffff") == r"a\nb\U0010ffff"
+
+
+def test_classes_whose_names_are_cut_to_the_same_keep_their_bars():
+    dataset = coloured(12)
+    dataset.names = {index: f"a very long class name {index}" for index in dataset.names}
+    bars, *_ = data_plots.overview(statistics(dataset)).axes
+    assert sorted(bar.get_y() + 0.4 for bar in bars.patches) == list(range(6))
 
 
 def boxes_of(ax) -> list[list[float]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,14 +59,19 @@ def test_a_set_compared_with_itself_has_no_gap():
     same = coloured(60)
     found = compare_with_source(statistics(same), statistics(same))
     assert (found.look, found.layout) == (0, 0)
-    assert not found.distances["beyond_noise"].any() and "0 of 8 distributions" in found.sentence()
+    assert not found.distances["beyond_noise"].any()
+    assert found.sentence().endswith("; 0 of 8 distributions differ by more than chance.")
 
 
 def test_another_set_has_one():
     found = compare_with_source(dark(), dark(shade=240))
     assert found.look == pytest.approx(0.5) and found.layout == 0  # brightness and colour of four; nothing of the boxes
     assert found.distances.loc["brightness", ["distance", "beyond_noise"]].tolist() == [1, True]
-    assert json.dumps(found.to_dict()) and "brightness" in str(found)
+    assert json.dumps(found.to_dict()) and ", most of all: brightness" in found.sentence()
+    told = str(found)
+    assert not found.suggestions.empty and "and what tests each:" in told
+    for row in found.suggestions.itertuples():
+        assert f"because {row.because}\n    tested by {row.tested_by}" in told
 
 
 def test_noise_is_no_gap():
@@ -82,6 +89,7 @@ def test_too_few_images_suggest_nothing(images):
     assert str(found) and json.dumps(found.to_dict())
 
 
+LESSONS = Path(__file__).parent.parent / "notebooks"
 NOTHING = {"look": np.nan, "diversity": Diversity(1, 1, 1.0), "small": np.nan}
 
 
@@ -105,7 +113,10 @@ def test_the_rules(given, said):
     for setting, words in said.items():
         assert words in table.loc[setting, "hypothesis"]
         assert table.loc[setting, "because"]
-        assert ("two runs" if setting == "imgsz" else "lesson") in table.loc[setting, "tested_by"]
+        tested_by = table.loc[setting, "tested_by"]
+        assert ("two runs" if setting == "imgsz" else "lesson") in tested_by
+        for number in re.findall(r"lesson (\d\d)", tested_by):
+            assert any(LESSONS.glob(f"{number}_*.ipynb")) != (f"lesson {number} (planned)" in tested_by)
 
 
 def test_one_diversity_suggests_the_augmentation():

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from picture_sets import in_memory, photograph
+from picture_sets import in_memory, photograph, write_set
 from PIL import Image
 
 from yolo_ft.core.targets import Target
@@ -25,6 +25,7 @@ from yolo_ft.data.checks.duplicates import (
     local_mean,
     near_duplicates,
 )
+from yolo_ft.data.dataset import load_splits
 from yolo_ft.data.images import read_image
 
 
@@ -112,6 +113,15 @@ def test_a_still_video_gives_few_pairs_and_one_cluster():
     images = [np.clip(scene(0) + rng.normal(0, 2, (240, 320, 3)), 0, 255).astype(np.uint8) for _ in range(12)]
     pairs = find_pairs(images)
     assert len(pairs) <= 12 * duplicates.NEIGHBOURS and clusters(pairs) == [list(range(12))]
+
+
+def test_a_broken_file_is_like_nothing(tmp_path):
+    file = write_set(tmp_path, dict.fromkeys(["1.png", "2.png", "3.png"], ""))
+    dataset = load_splits(file)["train"]
+    first, second, third = (tmp_path / "images" / f"{n}.png" for n in (1, 2, 3))
+    shutil.copy(first, third)
+    second.write_bytes(second.read_bytes()[:200])  # after the scan, as a file that the scan does not see through
+    assert near_duplicates(dataset) == [[0, 2]]
 
 
 def test_clusters_follow_chains():

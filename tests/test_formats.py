@@ -133,6 +133,60 @@ def test_a_split_that_points_nowhere_or_to_nothing(tmp_path):
     assert split_images(read_spec(file), "val") == ([], [])
 
 
+def test_a_file_is_one_image_however_its_path_is_spelled(tmp_path, monkeypatch):
+    write_set(tmp_path / "set", {"1.png": "", "2.png": ""}, "train: [a.txt, images]\nval: b.txt\nnames: [x]\n")
+    (tmp_path / "set" / "a.txt").write_text("images/1.png\nimages/../images/1.png\n./images//2.png\n", encoding="utf-8")
+    (tmp_path / "set" / "b.txt").write_text(f"{tmp_path / 'set' / 'images' / '1.png'}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    splits = load_splits("set")
+    assert {name: dataset.keys for name, dataset in splits.items()} == {
+        "train": ["images/1.png", "images/2.png"],
+        "val": ["images/1.png"],
+    }
+    assert splits["train"].path(0) == splits["val"].path(0) == tmp_path / "set" / "images" / "1.png"
+    twice = [issue for issue in splits["train"].health.issues if issue.reason == "the same image is listed twice"]
+    assert [issue.file for issue in twice] == ["images/1.png", "images/1.png", "images/2.png"]
+
+
+def test_a_step_up_from_a_link_leads_where_the_system_says(tmp_path):
+    write_set(tmp_path / "disk", {"1.png": "0 0.5 0.5 0.2 0.2\n", "b/2.png": ""})
+    file = write_set(tmp_path / "set", {"1.png": ""}, "train: list.txt\nnames: [x]\n")
+    (tmp_path / "set" / "list.txt").write_text("images/more/../1.png\nimages/1.png\n", encoding="utf-8")
+    try:
+        (tmp_path / "set" / "images" / "more").symlink_to(tmp_path / "disk" / "images" / "b", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    images, issues = split_images(read_spec(file), "train")
+    assert [image.resolve() for image in images] == [
+        (tmp_path / folder / "images" / "1.png").resolve() for folder in ("disk", "set")
+    ]
+    assert not issues
+
+
+ELSEWHERE = "C:\\data\\images\\train\\1.png\n/content/data/images/train/2.png\n"  # as other computers list images
+
+
+def test_lists_of_another_computer_are_found_below_the_root(tmp_path):
+    rows = {"train/1.png": "0 0.5 0.5 0.2 0.2\n", "train/2.png": "0 0.5 0.5 0.2 0.4\n"}
+    file = write_set(tmp_path, rows, "train: train.txt\nnames: [x]\n")
+    (tmp_path / "train.txt").write_text(ELSEWHERE + "/content/data/images/train/gone.png\n", encoding="utf-8")
+    dataset = load_splits(file)["train"]
+    assert dataset.keys == ["images/train/1.png", "images/train/2.png"]
+    assert [len(dataset.target(i)) for i in range(2)] == [1, 1]
+    assert [issue.reason for issue in dataset.health.issues] == ["the file does not exist"]
+
+
+def test_lists_of_another_computer_find_labels_beside_images_that_lie_elsewhere(tmp_path):
+    rows = {"train/1.png": "0 0.5 0.5 0.2 0.2\n", "train/2.png": "0 0.5 0.5 0.2 0.4\n"}
+    write_set(tmp_path / "pictures", rows)
+    (tmp_path / "set").mkdir()
+    file = write_set(tmp_path / "set", {}, "train: train.txt\nnames: [x]\n")
+    (tmp_path / "set" / "train.txt").write_text(ELSEWHERE, encoding="utf-8")
+    dataset = load_splits(file, images=tmp_path / "pictures" / "images")["train"]
+    assert dataset.keys == ["train/1.png", "train/2.png"] and not dataset.health.issues
+    assert [len(dataset.target(i)) for i in range(2)] == [1, 1]
+
+
 def test_names_that_are_too_long_for_the_system_are_no_failure(tmp_path):
     file = write_set(tmp_path, {"1.png": ""}, f"path: {'p' * 300}\ntrain: {'t' * 300}\nval: list.txt\nnames: [x]\n")
     (tmp_path / "list.txt").write_text(f"images/1.png\nimages/{'i' * 300}.png\n", encoding="utf-8")

@@ -17,6 +17,9 @@ HASH = "3d546d69a4a203ce7ce04193ed0ec43d"
         (f"images/clip_0012_jpg.rf.{HASH}.jpg", "clip"),  # a version of a frame belongs to the video
         (f"images/shop12.rf.{HASH}.jpg", "shop12"),
         ("images/shop12_aug3.jpg", "shop12"),
+        ("images/train/field7__x0_y512.png", "field7"),
+        ("images/clip_0012__x64_y0.png", "clip"),  # a tile of a frame belongs to the video, too
+        ("/data/images/field7__x0_y512.png", "/data/field7"),
         ("images/clip_0012.jpg", "clip"),
         ("images/train/clip_0013.png", "clip"),
         ("images/cam-left_0012.jpg", "cam-left"),

@@ -53,6 +53,33 @@ def test_a_model_adds_the_objects_that_it_sees(tmp_path, capsys, monkeypatch):
     assert "warning: object without a label  24" in out and "the model sees dog (score 0.80)" in out
 
 
+def test_a_model_of_other_classes_is_refused_before_anything_is_predicted(tmp_path, capsys, monkeypatch):
+    model = SimpleNamespace(names={0: "person", 1: "car"}, predict=None)
+    monkeypatch.setattr("yolo_ft.api.YOLO", lambda weights: model)
+    monkeypatch.setattr("yolo_ft.data.checks.check.pair_findings", None)  # nor are minutes spent on comparing
+    write_set(tmp_path / "set", CLEAN, TWO_SPLITS)
+    assert main(["data", "check", str(tmp_path / "set"), "--weights", "best.pt"]) == 2
+    assert "none of the classes of the data set (cat, dog), only person, car" in capsys.readouterr().err
+
+
+def test_groups_of_a_pattern_or_a_table(tmp_path, capsys):
+    names = [f"{split}/p{n % 3}_{n}.png" for split, numbers in (("train", range(11)), ("val", (13,))) for n in numbers]
+    write_set(tmp_path / "set", dict.fromkeys(names, BOTH), TWO_SPLITS)
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["file,site", *(f"{name},{name[-5]}" for name in names)]), encoding="utf-8")
+    command = ["data", "check", str(tmp_path / "set")]
+    assert main(command) == 0 and "group in two splits" not in capsys.readouterr().out
+    for asked, group in ((["--group", r"(p\d)_"], "p1"), (["--group", "site", "--table", str(table)], "3")):
+        assert main([*command, *asked]) == 1
+        assert f"the images of '{group}' are in several splits" in capsys.readouterr().out
+    for asked, told in (
+        (["--group", "x(y"], "is no regular expression"),
+        (["--table", str(table)], "Nothing asks for a column of"),
+        (["--table", str(table), "--group", "names"], "Nothing asks for a column of"),
+    ):
+        assert main([*command, *asked]) == 2 and told in capsys.readouterr().err
+
+
 def test_fix_from_the_shell(tmp_path, capsys):
     write_set(tmp_path / "set", {**CLEAN, "train/0.png": BOTH + BOTH}, TWO_SPLITS)
     before = fingerprint(tmp_path / "set")

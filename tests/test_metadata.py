@@ -107,11 +107,36 @@ def test_mistakes_are_named(dataset, read, what, words):
         read(dataset, what)
 
 
+def test_only_the_column_that_is_asked_for_has_to_be_consistent(dataset, tmp_path):
+    rows = "".join(f"{name},p{i},{x}\n" for i, name in enumerate(NAMES) for x in (1, 2))  # one per object
+    assert group_labels(dataset, "patient", table(tmp_path, f"name,patient,xmin\n{rows}")) == ["p0", "p1", "p2", "p3"]
+
+
+@pytest.mark.parametrize("name", ["3.jpg", "3"])
+def test_a_name_in_a_table_that_fits_two_images_is_refused(tmp_path, name):
+    dataset = load_splits(write_set(tmp_path, dict.fromkeys(["a/3.jpg", "b/3.jpg"], BOX)))["train"]
+    with pytest.raises(UserError, match=rf"column of .*, 'file', .* '{name}' fits images/a/3\.jpg and images/b/3\.jpg"):
+        group_labels(dataset, "site", table(tmp_path, f"file,site\n{name},s\n"))
+    text = "file,site\na/3.jpg,s1\nb/3.jpg,s2\n3.jpg,s3\n"
+    assert group_labels(dataset, "site", table(tmp_path, text)) == ["s1", "s2"]
+
+
+@pytest.mark.parametrize("names", [["A/CLIP1_0001.PNG"], ["/data/images/a/clip1_0001.png"], [1, 2], ["row", "row"]])
+def test_a_first_column_that_names_no_image_is_told(dataset, tmp_path, names):
+    rows = "".join(f"{name},p{i}\n" for i, name in enumerate(names))
+    words = (
+        rf"first column of .*info\.csv, 'id', .* row has '{names[0]}', the first image is 'images/a/clip1_0001\.png'"
+    )
+    with pytest.raises(UserError, match=words):
+        group_labels(dataset, "patient", table(tmp_path, f"id,patient\n{rows}"))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "needs a heading and two columns"),
         ("name\n1\n", "needs a heading and two columns"),
+        ("name,patient\n", "and a row for each of them"),
         ("name,patient\nclip1_0001,p1\nclip1_0001,p2\n", "gives clip1_0001 two values of 'patient'"),
         ("name,patient\nclip1_0001,p1\n", r"3 of 4 images have no group by 'patient'.*fill the column"),
         ("name,patient\n" + "".join(f"{name},\n" for name in NAMES), "4 of 4 images have no group"),

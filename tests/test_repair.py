@@ -173,15 +173,41 @@ def test_a_split_without_images_is_left_out(source, tmp_path):
     assert list(load_splits(tmp_path / "copy")) == ["train", "val"] and repair.left.findings == []
 
 
-def test_folders_stay_and_images_that_share_a_label_file_are_parted(source, tmp_path):
-    folder = source / "images/train/plant-a"
-    folder.mkdir()
-    Image.fromarray(photograph(60, 100, 90)).save(folder / "frame_1.png")
-    Image.fromarray(photograph(60, 100, 91)).save(source / "images/train/t0.bmp")
+def test_folders_stay_and_images_that_would_share_a_label_file_are_parted(source, tmp_path):
+    for name, seed in (("plant-a/frame_1.png", 90), ("train/t0.bmp", 91)):  # of `train/train` one is left out
+        (source / "images/train" / name).parent.mkdir()
+        Image.fromarray(photograph(60, 100, seed)).save(source / "images/train" / name)
     fix(source, tmp_path / "copy")
     assert (tmp_path / "copy/images/train/plant-a/frame_1.png").is_file()
-    assert [entry[:2] for entry in log(tmp_path / "copy")] == [("renamed", "images/train/t0.png")]
+    assert [entry[:2] for entry in log(tmp_path / "copy")] == [("renamed", "images/train/train/t0.bmp")]
+    assert rows(tmp_path / "copy", "train/t0") == BOTH.splitlines()
+    assert not (tmp_path / "copy/labels/train/t0_bmp.txt").exists()
+
+
+def test_two_pictures_that_share_a_label_file_are_left_for_a_person(source, tmp_path):
+    """Both keep the labels, though one at most can be right; a copy of the picture may share them."""
+    Image.fromarray(photograph(60, 100, 91)).save(source / "images/train/t0.bmp")
+    Image.open(source / "images/train/t1.png").convert("L").convert("RGB").save(source / "images/train/t1.jpg")
+    repair = fix(source, tmp_path / "copy")
+    pictures = ["images/train/t0.bmp", "images/train/t0.png"]
+    doubted = [change for change in repair.changes if change.change == "labels in doubt"]
+    assert [change.file for change in doubted] == pictures
+    assert doubted[0].reason == f"its label file is also that of {pictures[1]}, another picture"
     assert rows(tmp_path / "copy", "train/t0") == rows(tmp_path / "copy", "train/t0_png") == BOTH.splitlines()
+    line = f"2 x shared label file, each picture copied with it ({', '.join(pictures)}): {kinds.SHARED_LABELS.mend}."
+    assert line in str(repair).splitlines()
+    assert line in (tmp_path / "copy/left_for_you.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_labelled_images_in_no_list_are_told_and_not_copied(source, tmp_path):
+    names = [f"images/train/t{n}.png" for n in range(10)]
+    (source / "train.txt").write_text("\n".join(names), encoding="utf-8")
+    (source / "data.yaml").write_text(TWO_SPLITS.replace("images/train", "train.txt"), encoding="utf-8")
+    repair = fix(source, tmp_path / "copy")
+    extra = ["images/train/t10.png", "images/train/t11.png"]
+    assert log(tmp_path / "copy") == [("unlisted image left out", file, "", "all") for file in extra]
+    assert f"2 x labelled image in no split, not copied ({', '.join(extra)})" in str(repair)
+    assert len(list((tmp_path / "copy/images/train").iterdir())) == 10
 
 
 def test_what_is_refused(source, tmp_path):

@@ -31,6 +31,8 @@ YAML = "train: .\nnames: [x]\n"
         ({"annotations/train.json": COCO}, CocoSet),
         ({"train/_annotations.coco.json": COCO}, CocoSet),
         ({"result.json": COCO}, CocoSet),
+        ({"train.json": COCO, "notes.json": "{}"}, CocoSet),
+        ({"train.json": "{}", "Annotations/a.xml": VOC}, VocFolder),
         ({"instances_default.json": COCO}, CocoSet),
     ],
 )

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import yaml
 from picture_sets import coloured, fingerprint, in_memory, write_set
+from PIL import Image
 
 from yolo_ft.cli import main
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
+from yolo_ft.data.checks.check import check
+from yolo_ft.data.checks.findings import SAME_GROUP
+from yolo_ft.data.conversion.tiling import tile
 from yolo_ft.data.dataset import Dataset, load_dataset, load_splits
 from yolo_ft.data.formats.labels import label_path
 from yolo_ft.data.splits.split import Split, folds, split, write_folds
@@ -28,6 +34,18 @@ def photographs(folder, videos: int = 6, frames: int = 5):
     """A YOLO folder of videos: images/clip3_02.png and so on, a fifth of them with a dog."""
     names = [f"clip{video}_{frame:02d}.png" for video in range(videos) for frame in range(frames)]
     return write_set(folder, {name: DOG if i % 5 == 0 else CAT for i, name in enumerate(names)}, size=(12, 20))
+
+
+def undecodable(path):
+    """Damage the pixels of a PNG, but not its checksums, as a program does that writes too few of them."""
+    with Image.open(path) as image:
+        head = struct.pack(">IIBBBBB", *image.size, 8, 2, 0, 0, 0)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    chunks = chunk(b"IHDR", head), chunk(b"IDAT", bytes(20)), chunk(b"IEND", b"")
+    path.write_bytes(b"".join([b"\x89PNG\r\n\x1a\n", *chunks]))
 
 
 def test_nothing_one_image_and_only_background():
@@ -216,8 +234,9 @@ def test_an_existing_test_split_stays_and_images_listed_twice_count_once(tmp_pat
     made = split(file)
     assert made.test.keys == [f"images/{name}" for name in names[:7]] and covered(made) == list(range(30))
     assert len(made.indices["val"]) == 5 and made.how.endswith("test as it was")
-    leaks = split(file, groups="names").report().leaks
-    assert leaks.index.tolist() == ["clip1"], "it is in the old test split and in a new one"
+    report = split(file, groups="names").report()
+    assert report.leaks.index.tolist() == ["clip1"], "it is in the old test split and in a new one"
+    assert "LEAKAGE: 1 groups (names)" in str(report), "a split remembers what its groups are"
     assert "groups='names' (--group names), and share the test images out anew" in str(made.report("names"))
     for number, more in enumerate(([], ["--leaks", "names"], ["--leaks", "none"])):
         out = str(tmp_path.with_name(f"out{number}"))
@@ -240,6 +259,43 @@ def test_unusable_images_are_told_and_left_out(tmp_path):
         assert covered(split(file)) == list(range(29))
 
 
+@pytest.mark.parametrize("settings", [[], ["--leaks", "none"], ["--group", "near-duplicates"], ["--folds", "2"]])
+@pytest.mark.filterwarnings("always")
+def test_what_cannot_be_decoded_is_told_and_in_no_list(tmp_path, capsys, settings):
+    file, out = photographs(tmp_path / "set"), tmp_path / "out"
+    undecodable(tmp_path / "set/images/clip0_00.png")
+    assert load_splits(file)["train"].health.issues == [], "the scan does not see it"
+    assert main(["data", "split", str(file), "--out", str(out), *settings]) == 0
+    assert "warning: 1 images cannot be used and are in no split" in capsys.readouterr().err
+    lists = [path.read_text(encoding="utf-8").split() for path in sorted(out.rglob("*.txt"))]
+    assert sum(map(len, lists)) == 29 * (2 if "--folds" in settings else 1)
+    assert not any("clip0_00" in line for each in lists for line in each)
+
+
+def test_nothing_that_can_be_decoded_is_told(tmp_path):
+    file = write_set(tmp_path, {"a.png": CAT})
+    undecodable(tmp_path / "images/a.png")
+    with pytest.raises(UserError, match="None of 1 images can be decoded: see `yolo-ft data check`"):
+        split(file, groups="names")
+
+
+def test_tiles_that_are_torn_apart_are_told_and_names_or_their_table_keep_them_together(tmp_path, capsys):
+    spec = "train: images\nnames: [cat]\n"
+    tile(
+        write_set(tmp_path / "set", {f"field{n}.png": CAT for n in range(6)}, spec, size=(64, 160)),
+        tmp_path / "tiles",
+        64,
+    )
+    command = ["data", "split", str(tmp_path / "tiles"), "--out"]
+    assert main([*command, str(tmp_path / "torn")]) == 0
+    assert "Keep them together: groups='names' (--group names)." in capsys.readouterr().out
+    assert check(tmp_path / "torn").of(SAME_GROUP)
+    table = ["--group", "image", "--table", str(tmp_path / "tiles" / "tiles.csv")]
+    for name, mend in (("named", ["--group", "names"]), ("looked-up", table)):
+        assert main([*command, str(tmp_path / name), *mend]) == 0
+        assert "LEAKAGE" not in capsys.readouterr().out and not check(tmp_path / name).of(SAME_GROUP)
+
+
 def test_command_line(tmp_path, capsys):
     file = photographs(tmp_path / "set")
     (tmp_path / "info.csv").write_text(
@@ -259,6 +315,8 @@ def test_command_line(tmp_path, capsys):
         (["--folds", "3", "--val", "0.2"], "leave --val out"),
         (["--time", "day", "--table", str(tmp_path / "info.csv")], "12 of 30 images have no time by 'day'"),
         (["--leaks", "place"], "no group by 'place'"),
+        (["--table", "info.csv"], "Nothing asks for a column of info.csv: name one with --group, --time or --leaks"),
+        (["--table", "info.csv", "--group", "names"], "Nothing asks for a column of info.csv"),
     ):
         assert main(["data", "split", str(file), "--out", str(tmp_path / "c"), *wrong]) == 2
         assert sentence in capsys.readouterr().err and not (tmp_path / "c").exists()

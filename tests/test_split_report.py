@@ -50,6 +50,8 @@ def test_missing_classes_are_named_with_the_mend():
     report = split_report(with_labels([0], [0], [1, 2], [0]), parts([2, 3], [0], [1]))
     assert report.missing == {"train": [], "val": ["class1", "class2"], "test": ["class1", "class2"]}
     assert "Not in val: class1 (1 images), class2 (1 images): its accuracy is not measured." in str(report)
+    assert "or use folds" not in str(report), "it may be the report of a fold"
+    assert str(report).count("Label more images, or average over folds.") == 2
     report = split_report(with_labels([0], [1]), parts([0], [1]))
     assert "Not in train: class1 (1 images): nothing can be learned about it." in str(report)
 
@@ -62,6 +64,8 @@ def test_planted_leaks_are_found_and_counted():
     assert leaks.loc["c"].tolist() == [1, 1, 0] and leaks.loc["d"].tolist() == [0, 1, 2]
     assert "LEAKAGE: 3 groups (given values) are in several splits" in str(made.report())
     assert "Keep them together: split with these groups, and share the test images out anew" in str(made.report())
+    named = Split(made.dataset, made.indices, made.groups, by="patient")
+    assert "groups (patient)" in str(named.report()) and "--group patient" in str(named.report())
     assert "No leakage" in str(made.report(list("aaaabbbcc"))), "other groups than its own"
     assert len(made.report("image").leaks) == 1, "a pattern that all names match makes one group"
     assert "LEAKAGE: 1 groups (near-duplicates)" not in str(made.report("near-duplicates")), "black is like nothing"

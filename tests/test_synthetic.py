@@ -25,8 +25,8 @@ from yolo_ft.data.drawn.smear import (
     red_cell,
 )
 
-FIRST_EIGHT = "0bdd1a76a8d627fc63234fc1b606ad99c0f581ab14b3dd1400f4ce3b31f94b22"
-ODD_SIZE = "6fbcf7bd57d0f4e4b9c877656713b92b449ea586e1b76332bc54679a30e38d2d"
+FIRST_EIGHT = "65620b0eb89d93bf110e0c31d609cd09b2896ad2144ea635a50b00292d769ded"
+ODD_SIZE = "3fbce27c0d8f55d9ded2d9736e53eda96e46865ad88a6dd718d9c4e5c028cef2"
 
 
 @pytest.fixture(scope="module")

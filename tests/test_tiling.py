@@ -47,7 +47,9 @@ def test_all_tiles_of_an_image_stay_in_its_split_and_the_table_says_where_they_l
     splits = load_splits(tmp_path / "out")
     assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 2, "val": 4}
     with (tmp_path / "out" / "tiles.csv").open(encoding="utf-8", newline="") as table:
-        rows = list(csv.DictReader(table))
+        reader = csv.DictReader(table)
+        rows = list(reader)
+    assert reader.fieldnames[0] == "tile", "whoever looks up a tile's image looks for its name in the first column"
     assert [row["image"] for row in rows] == ["images/train/a.png"] * 2 + ["images/val/a.png"] * 2 + [
         "images/val/b.png"
     ] * 2

@@ -36,7 +36,9 @@ def test_boxes_classes_and_splits_of_the_devkit(tmp_path):
     assert boxes_of(splits["train"]) == [("dog", 10, 20, 30, 40)]
     assert boxes_of(splits["val"]) == [("cat", 0, 0, 100, 60), ("Ziege ü", 4, 5, 5, 6)]
     assert splits["train"].keys == ["JPEGImages/a.png"] and splits["train"].name == "VOC"
-    assert not splits["train"].health.issues
+    unlisted = "1 annotated images, such as 'c', are in no list and not used"
+    assert [(issue.file, issue.reason) for issue in splits["train"].health.issues] == [("ImageSets/Main", unlisted)]
+    assert not splits["val"].health.issues
     with pytest.raises(UserError, match=r"no 'test:' entry \(it has train, val\)"):
         load_dataset(folder, "test")
 
@@ -81,12 +83,33 @@ def test_bad_annotations_are_found_by_the_health_rules(tmp_path, text, action, r
     assert len(dataset) == (1 if action == DROPPED else 2)
 
 
-def test_a_size_that_is_missing_or_zero_is_no_finding_and_boxes_are_cut_at_the_edge(tmp_path):
+def test_a_size_that_is_missing_or_zero_is_no_finding(tmp_path):
     texts = {
-        stem: voc_xml(f"{stem}.png", [("x", 91, 51, 140, 60)], size) for stem, size in {"a": None, "b": (0, 0)}.items()
+        stem: voc_xml(f"{stem}.png", [("x", 91, 51, 100, 60)], size) for stem, size in {"a": None, "b": (0, 0)}.items()
     }
     dataset = load_dataset(write_voc_set(tmp_path, texts))
     assert [boxes_of(dataset, i) for i in range(2)] == [[("x", 90, 50, 100, 60)]] * 2
+
+
+@pytest.mark.parametrize(("xmax", "said"), [(101, None), (102, "2"), (140, "40")])
+def test_boxes_are_cut_at_the_edge_and_from_a_pixel_on_it_is_said(tmp_path, xmax, said):
+    dataset = load_splits(write_voc_set(tmp_path, {"a": voc_xml("a.png", [("x", 91, 51, xmax, 60)])}))["train"]
+    assert boxes_of(dataset) == [("x", 90, 50, 100, 60)]
+    sentence = f"object 1, x: {said} pixels of the box lie over the edge of the image"
+    assert [issue.reason for issue in dataset.health.issues] == ([sentence] if said else [])
+
+
+def test_flags_of_the_devkits_lists_are_no_part_of_the_names(tmp_path):
+    """-1, 0 and 1 say whether an image shows a class; every image of the split is listed with one of them."""
+    names = ("a", "b", "c 1", "d.e", "f 1")
+    lists = {"train.txt": "a  1\nb -1\nc 1\nd.e.png 0\ngone -1\nf 1\n"}
+    folder = write_voc_set(tmp_path, {name: GOOD.replace("a.png", f"{name}.png") for name in names}, lists)
+    (folder / "Annotations" / "f 1.xml").unlink()  # an image without annotations, called like a name with a flag
+    dataset = load_splits(folder)["train"]
+    assert dataset.keys == [f"JPEGImages/{name}.png" for name in names]
+    assert [len(dataset.target(i)) for i in range(5)] == [1, 1, 1, 1, 0]
+    assert "there is no image 'gone' for it" in dataset.health.summary()
+    assert reasons(dataset) == {DROPPED: 1, BACKGROUND: 1}
 
 
 def test_missing_images_and_annotations(tmp_path):

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so `yolo-ft --help` answers at 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -189,14 +190,24 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 1 something failed, 2 a mistake in the input, 130 interrupted."""
+    """Run one command.
+
+    Returns the exit code: 0 done, 1 something failed, 2 a mistake in the input, 130 interrupted, 141 nobody reads on.
+    """
+    if hasattr(sys.stdout, "reconfigure"):  # notebooks put something else in its place
+        sys.stdout.reconfigure(errors="replace")  # a file on Windows cannot hold every letter
     options = vars(build_parser().parse_args(arguments))
     command = options.pop("command")
     share_heap()  # before torch makes its threads
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
-            return command(**options) or 0
+            code = command(**options) or 0
+            print(end="", flush=True)
+            return code
+        except BrokenPipeError:  # such as `| head`; on exit Python writes what is left, which must go somewhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
         except UserError as error:
             print(f"yolo-ft: {error}", file=sys.stderr)
             return 2

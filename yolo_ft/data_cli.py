@@ -13,6 +13,8 @@ DATA = (
 )
 # what every command takes as its model
 WEIGHTS = "a checkpoint, packaged-yolo26n, or official weights such as yolo26n.pt"
+# what an action takes that asks for groups of images
+TABLE = "what is known about the images, whose names are its first column"
 # what an action takes that keeps the layout of a YOLO folder
 YOLO_DATA = "a data.yaml, its folder, or a name such as coco8; other formats: yolo-ft data convert first"
 
@@ -49,6 +51,13 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
     check.add_argument("--imgsz", "--img", type=int, default=640, help="training size, for tiny boxes (default: 640)")
     check.add_argument("--out", metavar="DIR", help="also write report.md, report.json and pictures to this new folder")
     check.add_argument("--weights", help=f"{WEIGHTS}: also list what it detects for certain where no label is")
+    check.add_argument(
+        "--group",
+        dest="groups",
+        metavar="WHAT",
+        help="also look for these in two splits: a column of --table, or a regular expression such as 'patient\\d+'",
+    )
+    check.add_argument("--table", metavar="CSV", help=TABLE)
 
 
 def _add_fix(actions: argparse._SubParsersAction) -> None:
@@ -127,7 +136,8 @@ def _add_split(actions: argparse._SubParsersAction) -> None:
         "--group",
         dest="groups",
         metavar="WHAT",
-        help="keep together: near-duplicates, names (frames of a video), a column of --table, or a regular expression",
+        help="keep together: near-duplicates, names (frames of a video, tiles of an image), a column of --table, or a "
+        "regular expression",
     )
     split.add_argument(
         "--time",
@@ -135,11 +145,11 @@ def _add_split(actions: argparse._SubParsersAction) -> None:
         metavar="WHAT",
         help="validate on the newest: exif, a column of --table, or a regular expression such as '(\\d{8})'",
     )
-    split.add_argument(
-        "--table", metavar="CSV", help="what is known about the images, whose names are its first column"
-    )
+    split.add_argument("--table", metavar="CSV", help=TABLE)
     split.add_argument("--random", dest="stratify", action="store_false", help="do not even the classes out")
     split.add_argument("--seed", type=int, default=0)
     split.add_argument(
-        "--leaks", default="near-duplicates", metavar="WHAT", help="look for these in two splits (as --group), or none"
+        "--leaks",
+        metavar="WHAT",
+        help="look for these in two splits (as --group), or none (default: near-duplicates and names)",
     )

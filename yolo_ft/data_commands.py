@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from yolo_ft.core.errors import UserError
 
 
-def check(data: str, images: str | None, origin: int, imgsz: int, out: str | None, weights: str | None) -> int:
+def check(
+    data: str,
+    images: str | None,
+    origin: int,
+    imgsz: int,
+    out: str | None,
+    weights: str | None,
+    groups: str | None,
+    table: str | None,
+) -> int:
     """Print what is wrong with a data set, worst first; with `out`, also write the report with pictures there.
 
-    Exit code 1 when a finding costs accuracy for certain (level error).
+    `groups` and `table`: what else must not be in two splits, as for `group_labels`. Exit code 1 when a finding costs
+    accuracy for certain (level error).
     """
     from yolo_ft.data.checks.check import check as check_data
     from yolo_ft.data.conversion.whole_set import source_folders
     from yolo_ft.data.folders import free_place
+    from yolo_ft.data.splits.metadata import NAMES, NEAR_DUPLICATES, group_labels
 
+    always = (None, NAMES, NEAR_DUPLICATES)  # what every check looks for, the last as copies and look-alikes
+    if table is not None and groups in always:
+        raise UserError(f"Nothing asks for a column of {table}: name one with --group.")
+    asked = None if groups in always else partial(group_labels, what=groups, table=table)
     if out is not None:
         free_place(out, source_folders(data, images))  # before the minutes that large sets take
     model = None
@@ -23,7 +39,7 @@ def check(data: str, images: str | None, origin: int, imgsz: int, out: str | Non
         from yolo_ft.api import YOLO
 
         model = YOLO(weights)
-    report = check_data(data, imgsz, model, images, origin)
+    report = check_data(data, imgsz, model, images, origin, asked)
     if out is not None:
         from yolo_ft.report.health_pictures import write_check
 
@@ -51,7 +67,7 @@ def show_catalog() -> int:
         print(f"{row.name:18}{row.here:6}{row.images:7,}{row.classes:9}{row.MB:7,}  {row.licence}")
     print()
     for entry in SETS.values():
-        print(f"{entry.name:18}{entry.about}\n{'':18}{entry.pages[0]}")
+        print(f"{entry.name:18}{entry.about}\n{'':18}{entry.pages[0]}  {entry.hashes}")
     print(f"\n`yolo-ft data get NAME` puts a set into {sets_folder()}; data='cells' needs no download.")
     return 0
 
@@ -113,25 +129,30 @@ def tile(data: str, out: str, size: int, overlap: float, min_visible: float, ima
     print(tile_data(data, out, size, overlap, min_visible, images, origin))
 
 
-def split(data: str, out: str, folds: int | None, leaks: str, **settings: Any) -> None:
-    """Write new splits as lists of images and print how alike they are; `settings` are those of `split` and `folds`."""
+def split(data: str, out: str, folds: int | None, leaks: str | None, **settings: Any) -> None:
+    """Write new splits as lists of images and print how alike they are; `settings` are those of `split` and `folds`.
+
+    `leaks`: what must not be in two splits; None for all that can be looked for without knowing the data set.
+    """
     from yolo_ft.data.conversion.whole_set import source_folders
     from yolo_ft.data.folders import free_place
     from yolo_ft.data.splits import split as splitting
-    from yolo_ft.data.splits.metadata import group_labels
+    from yolo_ft.data.splits.metadata import EXIF, NAMES, NEAR_DUPLICATES, group_labels
     from yolo_ft.data.splits.report import split_report
 
-    free_place(out, source_folders(data, settings.get("images")))
+    asked, table = settings["groups"], settings["table"]
+    wanted = (NEAR_DUPLICATES, NAMES) if leaks is None else (leaks,)
+    if table is not None and {asked, settings["times"], *wanted} <= {None, "none", NEAR_DUPLICATES, NAMES, EXIF}:
+        raise UserError(f"Nothing asks for a column of {table}: name one with --group, --time or --leaks.")
+    free_place(out, source_folders(data))
     if folds is None:
         made = [splitting.split(data, **settings)]
     elif settings.pop("val") is not None:
         raise UserError("With --folds every image is validated once: leave --val out.")
     else:
         made = splitting.folds(data, folds, **settings)
-    asked = settings["groups"]
     looked = {} if asked is None else {asked: made[0].groups}  # a test split that stays may tear them
-    if leaks not in ("none", asked):
-        looked[leaks] = group_labels(made[0].dataset, leaks, settings["table"])
+    looked |= {by: group_labels(made[0].dataset, by, table) for by in wanted if by not in ("none", asked)}
     files = [made[0].write(out)] if folds is None else splitting.write_folds(made, out)
     for fold in made:
         found = looked or {None: None}

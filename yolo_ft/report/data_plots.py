@@ -32,6 +32,7 @@ from yolo_ft.data.statistics.distributions import (
 from yolo_ft.data.statistics.domain_gap import DomainGap
 from yolo_ft.data.statistics.source import packaged_source
 from yolo_ft.data.statistics.stats import ALL, LEVELS, Statistics
+from yolo_ft.report.letters import drawable, plain
 from yolo_ft.report.pictures import HALO
 from yolo_ft.report.plots import (
     BLACK,
@@ -78,9 +79,9 @@ def overview(statistics: Statistics, source: Profile | None = None) -> Figure:
     figure.axes[-1].yaxis.label.set_fontsize(FONT)
     _colour_strips(colours, {"yours": own, "source": source})
     lines = [Line2D([], [], color=BLUE, linewidth=2.5), Line2D([], [], color=VERMILLION, linewidth=2, linestyle="--")]
-    names = [f"{own.name}: {own.images:,} images", f"{source.name}: {source.images:,} images"]
+    names = [f"{drawable(part.name)}: {part.images:,} images" for part in (own, source)]
     figure.legend(lines, names, loc="outside upper center", ncols=2, fontsize=FONT)
-    return figure
+    return plain(figure)
 
 
 def contact_sheet(
@@ -113,11 +114,11 @@ def contact_sheet(
     if len(shown) > len(looks):
         handles.append(Line2D([], [], color=OTHER[0], linestyle=OTHER[1], linewidth=2))
         names.append(f"{len(shown) - len(looks)} other classes")
-    title = f"{dataset.name}, {split}: {len(picked)} of {len(dataset)} images, seed {seed}"
+    title = f"{drawable(dataset.name)}, {split}: {len(picked)} of {len(dataset)} images, seed {seed}"
     figure.suptitle(title, fontsize=FONT + 1)
     if handles:
         figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=FONT)
-    return figure
+    return plain(figure)
 
 
 def cooccurrence_chart(statistics: Statistics, classes: int = CLASSES_SHOWN) -> Figure:
@@ -142,7 +143,7 @@ def cooccurrence_chart(statistics: Statistics, classes: int = CLASSES_SHOWN) -> 
     ax.set_yticks(range(len(names)), [f"{n} ({c})" for n, c in zip(names, np.diag(counts), strict=True)])
     label(ax, "… also show", "images that show (how many)", "what occurs together (%)")
     figure.colorbar(heat, ax=ax).ax.tick_params(labelsize=FONT)
-    return figure
+    return plain(figure)
 
 
 def gap_chart(gap: DomainGap) -> Figure:
@@ -157,9 +158,9 @@ def gap_chart(gap: DomainGap) -> Figure:
     ax.plot(table["noise"], table.index, label="95 % of random halves lie left of this", **noise)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
-    label(ax, "Jensen–Shannon distance (0 the same, 1 nothing shared)", "", f"{gap.name} and {gap.source}")
+    label(ax, "Jensen–Shannon distance (0 the same, 1 nothing shared)", "", f"{drawable(gap.name)} and {gap.source}")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=FONT)
-    return figure
+    return plain(figure)
 
 
 def floor_chart(floor: pd.DataFrame, title: str = "") -> Figure:
@@ -206,8 +207,9 @@ def _class_bars(ax: Axes, statistics: Statistics) -> None:
     first, start = table.head(CLASSES_SHOWN), 0
     for k, split in enumerate(column for column in table if column != ALL):
         look = {"color": COLORS[k], "hatch": HATCHES[k], "edgecolor": "white"}
-        ax.barh([_short(name) for name in first.index], first[split], left=start, label=split, **look)
+        ax.barh(range(len(first)), first[split], left=start, label=split, **look)
         start = start + first[split].to_numpy()
+    ax.set_yticks(range(len(first)), map(_short, first.index))  # two names may be cut to the same
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
     more = f", first {CLASSES_SHOWN} of {len(table)}" if len(table) > CLASSES_SHOWN else ""
@@ -270,4 +272,5 @@ def _sample(ax: Axes, dataset: Dataset, index: int, looks: dict[int, tuple]) -> 
 
 
 def _short(name: str) -> str:
+    name = drawable(name)
     return name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"

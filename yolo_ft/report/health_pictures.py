@@ -16,6 +16,7 @@ from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.files import write_json_atomic, write_text_atomic
 from yolo_ft.data.folders import new_folder
 from yolo_ft.report.lessons import png
+from yolo_ft.report.letters import drawable, plain
 from yolo_ft.report.pictures import HALO
 from yolo_ft.report.plots import BLUE, FONT, VERMILLION
 
@@ -60,7 +61,7 @@ def contact_sheet(report: CheckReport, kind: Kind) -> Figure:
     """Up to `TILES` images of one kind of finding: all labels thin and blue, the boxes in question thick and dashed.
 
     Two images that belong together stand side by side. Where the boxes in question are small, only their surroundings
-    are shown. An image appears once, with its first finding.
+    are shown, of two images the same part. An image appears once, with its first finding.
     """
     first: dict[Place, Finding] = {}
     for case in report.of(kind):
@@ -78,38 +79,42 @@ def contact_sheet(report: CheckReport, kind: Kind) -> Figure:
     for ax in axes.flat:
         ax.axis("off")
         ax.set_anchor("NW")
-    for ax, (place, boxes, text) in zip(axes.flat, tiles, strict=False):
-        _draw(ax, report, place, boxes)
+    for ax, (place, boxes, around, text) in zip(axes.flat, tiles, strict=False):
+        _draw(ax, report, place, boxes, around)
         ax.set_title(text, fontsize=FONT, loc="left")
-    return figure
+    return plain(figure)
 
 
-Tile = tuple[Place, Sequence[Sequence[float]], str]  # the image, the boxes in question, the words above it
+# the image, the boxes in question, those whose surroundings to show, the words above it
+Tile = tuple[Place, Sequence[Sequence[float]], np.ndarray, str]
 
 
 def _tiles(report: CheckReport, case: Finding) -> list[Tile]:
     """The one or two images of a finding."""
-    words = textwrap.shorten(case.reason.replace("/", "/ "), 2 * WIDTH - 4, placeholder=" ...").replace("/ ", "/")
+    reason = drawable(case.reason).replace("/", "/ ")
+    words = textwrap.shorten(reason, 2 * WIDTH - 4, placeholder=" ...").replace("/ ", "/")
     reason = "\n".join(textwrap.wrap(words, WIDTH, max_lines=2, placeholder=" ..."))
-    if case.twin is None:
-        return [(case.place, case.boxes, f"{_name(report, case.place)}\n{reason}")]
-    kind = case.reason.partition(" of ")[0] if case.kind.name.startswith(("copy", "look")) else case.kind.name
+    shown = [(case.place, case.boxes, reason)]
+    if case.twin is not None:
+        shown.append((case.twin, case.twin_boxes, "and its twin"))
+    limits = [np.tile(report.splits[split].size(index)[::-1], 2) for (split, index), *_ in shown]
+    shares = [np.reshape(boxes, (-1, 4)) / limit for (_, boxes, _), limit in zip(shown, limits, strict=True)]
     return [
-        (place, boxes, f"{_name(report, place)}\n{words}")
-        for place, boxes, words in ((case.place, case.boxes, kind), (case.twin, (), "and its twin"))
+        (place, boxes, np.concatenate(shares) * limit, f"{_name(report, place)}\n{words}")
+        for (place, boxes, words), limit in zip(shown, limits, strict=True)
     ]
 
 
 def _name(report: CheckReport, place: Place) -> str:
     """The split and the file of an image, cut in the middle to fit above a tile."""
     split, index = place
-    name = report.splits[split].keys[index].rpartition("/")[2]
+    name = drawable(report.splits[split].keys[index].rpartition("/")[2])
     room = WIDTH - len(split) - 2
     return f"{split}: {name if len(name) <= room else f'{name[: room - 11]}...{name[-8:]}'}"
 
 
-def _draw(ax: Axes, report: CheckReport, place: Place, boxes: Sequence[Sequence[float]]) -> None:
-    """One image, or the part of it around the boxes in question."""
+def _draw(ax: Axes, report: CheckReport, place: Place, boxes: Sequence[Sequence[float]], around: np.ndarray) -> None:
+    """One image, or the part of it around the boxes `around`, (n, 4)."""
     split, index = place
     dataset = report.splits[split]
     height, width = dataset.size(index)
@@ -119,7 +124,7 @@ def _draw(ax: Axes, report: CheckReport, place: Place, boxes: Sequence[Sequence[
         _box(ax, box, color=BLUE, linewidth=1.2)
     for box in boxes:
         _box(ax, box, color=VERMILLION, linewidth=2.5, linestyle="--").set_path_effects(HALO)
-    x1, y1, x2, y2 = _view(np.array(boxes).reshape(-1, 4), width, height)
+    x1, y1, x2, y2 = _view(around, width, height)
     ax.set(xlim=(x1, x2), ylim=(y2, y1), aspect="equal")
 
 

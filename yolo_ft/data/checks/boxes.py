@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from yolo_ft.core.boxes import box_iou, cxcywh_to_xyxy
+from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Detections
 from yolo_ft.data.checks import findings as kinds
 from yolo_ft.data.checks.findings import Finding
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.formats.labels import label_path, parse_labels
+from yolo_ft.data.formats.records import ROUNDING
 from yolo_ft.data.progress import progress
 
 TINY_PIXELS = 3  # shorter side after letterboxing to the training size
 WHOLE = 0.95  # share of the image's area
 THIN_RATIO = 20  # long side to short side; in COCO 4 boxes of 22,724 are thinner
 SAME_BOX = 0.9  # IoU
-BEYOND = 1.0  # pixels that a box may reach over the edge, by rounding
 TOUCHING = 0.5  # pixels
 CONFIDENT = 0.5  # score of a detection that should have a label
 UNTOUCHED = 0.3  # IoU with every label below which it has none
+NAMED = 60  # letters of a list of classes in a message
 
 
 class Predictor(Protocol):
@@ -107,7 +111,7 @@ def _over_edge(boxes: np.ndarray, limits: np.ndarray) -> list[Case]:
     beyond = np.maximum(-boxes, boxes - limits).max(1)
     return [
         (kinds.OVER_EDGE, [row], f"reaches {beyond[row]:.0f} pixels over the edge")
-        for row in np.flatnonzero(beyond > BEYOND)
+        for row in np.flatnonzero(beyond > ROUNDING)
     ]
 
 
@@ -125,13 +129,27 @@ def _twice(boxes: np.ndarray, labels: np.ndarray, names: dict[int, str]) -> list
     return cases
 
 
+def common_classes(data: Mapping[int, str], model: Mapping[int, str]) -> set[str]:
+    """The class names that a data set and a model share. Raises `UserError` where there is none."""
+    shared = set(data.values()) & set(model.values())
+    if not shared:
+        theirs, yours = (
+            textwrap.shorten(", ".join(names.values()), NAMED, placeholder=" …") for names in (model, data)
+        )
+        raise UserError(
+            f"The model knows none of the classes of the data set ({yours}), only {theirs}: it can find no object that "
+            "was forgotten. Take a model that was trained on these classes, or none."
+        )
+    return shared
+
+
 def unlabelled_findings(split: str, dataset: Dataset, model: Predictor, imgsz: int) -> list[Finding]:
     """Confident detections that no label touches, surest first: objects that were forgotten, or mistakes of the model.
 
     Only classes that model and data set share by name count. A model that was trained on these very labels has learned
-    to leave out what they leave out, so it finds less than there is.
+    to leave out what they leave out, so it finds less than there is. Raises `UserError` where they share no class.
     """
-    shared = set(dataset.names.values())
+    shared = common_classes(dataset.names, model.names)
     found = []
     for i in progress(range(len(dataset)), len(dataset), f"predicting {split}"):
         detections = model.predict(dataset.image(i), conf=CONFIDENT, imgsz=imgsz)[0].above(CONFIDENT)

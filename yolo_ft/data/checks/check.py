@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from yolo_ft.core.boxes import box_iou
 from yolo_ft.core.errors import UserError
-from yolo_ft.core.targets import Target
 from yolo_ft.data.checks import findings as kinds
-from yolo_ft.data.checks.boxes import Predictor, box_findings, unlabelled_findings
-from yolo_ft.data.checks.duplicates import LOOK_ALIKE, SAME_FILE, Pair, find_pairs, picture
+from yolo_ft.data.checks.boxes import Predictor, box_findings, common_classes, unlabelled_findings
+from yolo_ft.data.checks.copies import pair_findings
+from yolo_ft.data.checks.duplicates import picture
 from yolo_ft.data.checks.findings import CheckReport, Finding
 from yolo_ft.data.checks.groups import name_group
-from yolo_ft.data.checks.orphans import orphans
+from yolo_ft.data.checks.orphans import orphans, unlisted
 from yolo_ft.data.dataset import Dataset, load_splits
-from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED
+from yolo_ft.data.drawn.sets import drawn_set
+from yolo_ft.data.formats.records import OVER_EDGE, key
+from yolo_ft.data.formats.scan import open_source
+from yolo_ft.data.formats.yolo import DataSpec, split_images
+from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED, HealthReport
 from yolo_ft.data.images import opened, read_image
 
 RARE_OBJECTS = 10  # in train
 SIZE_RATIO = 2  # between the long sides of the largest and the smallest image
-SAME_OBJECT = 0.5  # IoU at which two copies of an image agree about a box
 COLOUR = "colour"
 GREY_LEVELS = 8  # between the channels of a pixel that is still grey
 
 Splits = dict[str, Dataset]
+Grouping = Callable[[Dataset], Sequence[str]]  # the group of every image
 
 
 def check(
@@ -38,18 +40,24 @@ def check(
     model: Predictor | None = None,
     images: str | Path | None = None,
     origin: int = 1,
+    groups: Grouping | None = None,
 ) -> CheckReport:
     """Look at every split of a data set and rank what is wrong, worst first. Nothing is ever changed.
 
     `data`, `images`, `origin`: as for `load_dataset`. `imgsz`: the training size, at which boxes are called tiny.
     `model` (such as `YOLO("best.pt")`): also list its confident detections that no label touches, which takes as long
-    as predicting every image. What is looked for, in which order and why: `yolo_ft.data.checks.findings`. Lesson 06.
+    as predicting every image. `groups` (such as `lambda images: group_labels(images, "patient", "table.csv")`): also
+    list these groups where several splits share one, as those of file names. What is looked for, in which order and
+    why: `yolo_ft.data.checks.findings`. Raises `UserError` when model and data set share no class. Lesson 06.
     """
     if imgsz < 1:
         raise UserError(f"imgsz is {imgsz}: give the training size in pixels, for example 640.")
     splits = load_splits(data, images, origin)
-    found = [*_scan_findings(splits), *_pair_findings(splits), *_group_findings(splits), *_class_findings(splits)]
-    found += [*_split_findings(splits), *_orphans(splits), *_colour_modes(splits), *_mixed_sizes(splits)]
+    if model is not None:
+        common_classes(next(iter(splits.values())).names, model.names)  # before the minutes that large sets take
+    found = [*_group_findings(splits, groups), *_scan_findings(splits), *pair_findings(splits)]
+    found += [*_class_findings(splits), *_split_findings(splits), *_orphans(splits), *_unlisted(data, images, origin)]
+    found += [*_colour_modes(splits), *_mixed_sizes(splits)]
     if not isinstance(data, Dataset) and "train" in splits and "val" not in splits:
         found.append(Finding(kinds.NO_VALIDATION, "val", "split", f"there is none, only {', '.join(splits)}"))
     for split, dataset in splits.items():
@@ -66,6 +74,7 @@ def _scan_findings(splits: Splits) -> Iterator[Finding]:
         for issue in dataset.health.issues:
             background = kinds.NO_LABELS if issue.reason.startswith("no label file") else kinds.BACKGROUND_IMAGES
             kind = background if issue.action == BACKGROUND else by_action[issue.action]
+            kind = kinds.OVER_EDGE if issue.reason.endswith(OVER_EDGE) else kind
             yield Finding(kind, split, issue.file, issue.reason, issue.line)
 
 
@@ -81,73 +90,19 @@ def _split_findings(splits: Splits) -> Iterator[Finding]:
             yield Finding(kinds.EMPTY_SPLIT, split, "all images", f"none of {len(dataset)} images has an object")
 
 
-def _pair_findings(splits: Splits) -> Iterator[Finding]:
-    """Copies and look-alikes, between the splits and within each, and copies whose labels disagree."""
+def _group_findings(splits: Splits, grouping: Grouping | None) -> Iterator[Finding]:
+    """Groups whose images are in more than one split: videos and originals, told by file names, and those asked for."""
     places = [(split, i) for split, dataset in splits.items() for i in range(len(dataset))]
-    broken: dict[int, str] = {}
-    pairs = find_pairs([picture(splits[split], i) for split, i in places], broken)
-    for place, reason in broken.items():  # the scan looks at the ends of a file only; this one fails in the middle
-        split, i = places[place]
-        yield Finding(kinds.DROPPED_IMAGE, split, splits[split].keys[i], reason)
-    for pair in pairs:
-        one, other = places[pair.first], places[pair.second]
-        (split, i), (twin, j) = one, other
-        alike = f"{pair.kind} of {f'{twin} ' if twin != split else ''}{splits[twin].keys[j]}"
-        alike += "" if pair.kind == SAME_FILE else f" (fine detail correlates at {pair.similarity:.2f})"
-        kind = _pair_kind(pair, split != twin)
-        if kind is not None:
-            yield Finding(kind, split, splits[split].keys[i], alike, None, one, other)
-        if pair.kind != LOOK_ALIKE:
-            yield from _labels_of_copies(splits, one, other)
-
-
-def _pair_kind(pair: Pair, across: bool) -> kinds.Kind | None:
-    if pair.kind == LOOK_ALIKE:
-        return kinds.LOOK_ALIKE if across else None  # within a split a look-alike does no harm
-    return kinds.LEAKED if across else kinds.REPEATED
-
-
-def _labels_of_copies(splits: Splits, one: kinds.Place, other: kinds.Place) -> Iterator[Finding]:
-    """Where two copies of one image say different things."""
-    objects = [_relative(splits[split], i) for split, i in (one, other)]
-    counts = [len(target) for target in objects]
-    if not any(counts):
-        return
-    if not all(counts):
-        (split, i), (twin, j) = (one, other) if counts[1] else (other, one)
-        reason = f"no object, but its copy {twin} {splits[twin].keys[j]} has {max(counts)}"
-        yield Finding(kinds.UNLABELLED_COPY, split, splits[split].keys[i], reason, None, (split, i), (twin, j))
-        return
-    alone = [~_matched(*objects), ~_matched(*objects[::-1])]
-    if lonely := int(sum(mask.sum() for mask in alone)):
-        (split, i), (twin, j) = one, other
-        reason = f"{lonely} of {sum(counts)} boxes are not on its copy {twin} {splits[twin].keys[j]}"
-        height, width = splits[split].size(i)
-        boxes = objects[0].boxes[alone[0]] * np.array([width, height, width, height])
-        shown = tuple(tuple(round(float(x), 1) for x in box) for box in boxes)
-        yield Finding(kinds.CONTRADICTION, split, splits[split].keys[i], reason, None, one, other, shown)
-
-
-def _relative(dataset: Dataset, index: int) -> Target:
-    """The objects with boxes as shares of the image, so that copies of two sizes can be compared."""
-    (height, width), target = dataset.size(index), dataset.target(index)
-    return Target(target.boxes / np.array([width, height, width, height]), target.labels)
-
-
-def _matched(mine: Target, theirs: Target) -> np.ndarray:
-    """(n,) booleans: which of my boxes has one of theirs, of the same class, on it."""
-    overlap = box_iou(torch.from_numpy(mine.boxes), torch.from_numpy(theirs.boxes)).numpy()
-    return ((overlap >= SAME_OBJECT) & (mine.labels[:, None] == theirs.labels[None])).any(1)
-
-
-def _group_findings(splits: Splits) -> Iterator[Finding]:
-    """Videos and originals, told by file names, whose images are in more than one split."""
-    groups: dict[str, list[kinds.Place]] = {}
-    for split, dataset in splits.items():
-        for i, key in enumerate(dataset.keys):
-            if (group := name_group(key)) != key:
-                groups.setdefault(group, []).append((split, i))
-    for group, places in groups.items():
+    names = [splits[split].keys[i] for split, i in places]
+    labels = [list(map(name_group, names)), *([grouping(_whole(splits, places))] if grouping else [])]
+    found: dict[tuple[kinds.Place, ...], str] = {}  # a group that goes by two names is found once
+    for groups in labels:
+        members: dict[str, list[kinds.Place]] = {}
+        for place, name, group in zip(places, names, groups, strict=True):
+            if group != name:  # else the image is a group of its own
+                members.setdefault(group, []).append(place)
+        found |= {tuple(same): group for group, same in members.items()}
+    for places, group in found.items():
         counts = Counter(split for split, _ in places)
         if len(counts) > 1:
             first = places[0]
@@ -157,6 +112,14 @@ def _group_findings(splits: Splits) -> Iterator[Finding]:
             yield Finding(
                 kinds.SAME_GROUP, "-".join(counts), splits[first[0]].keys[first[1]], reason, None, first, twin
             )
+
+
+def _whole(splits: Splits, places: list[kinds.Place]) -> Dataset:
+    """All images as one data set, where a table whose names fit two of them is refused."""
+    first, parts = next(iter(splits.values())), [(splits[split], i) for split, i in places]
+    keys, pictures = [part.keys[i] for part, i in parts], [picture(part, i) for part, i in parts]
+    sizes, targets = [part.size(i) for part, i in parts], [part.target(i) for part, i in parts]
+    return Dataset(first.name, "all", first.names, keys, pictures, sizes, targets, HealthReport())
 
 
 def _class_findings(splits: Splits) -> Iterator[Finding]:
@@ -203,6 +166,16 @@ def _orphans(splits: Splits) -> Iterator[Finding]:
     images = {split: filter(None, map(dataset.path, range(len(dataset)))) for split, dataset in splits.items()}
     for split, file in orphans(images):
         yield Finding(kinds.ORPHAN, split, f"{file.parent.name}/{file.name}", "there is no image of this name")
+
+
+def _unlisted(data: str | Path | Dataset, images: str | Path | None, origin: int) -> Iterator[Finding]:
+    """Images of a YOLO data set that have labels but are in no split."""
+    if isinstance(data, Dataset) or drawn_set(data):
+        return
+    source = open_source(data, images, origin)
+    if isinstance(source, DataSpec):
+        for image in unlisted(path for split in source.splits for path in split_images(source, split)[0]):
+            yield Finding(kinds.UNLISTED, "all", key(image, source.root), "it has labels, but no split names it")
 
 
 def _colour_modes(splits: Splits) -> Iterator[Finding]:

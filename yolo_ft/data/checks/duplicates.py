@@ -52,9 +52,10 @@ class Pair:
 def near_duplicates(dataset: Dataset) -> list[list[int]]:
     """Clusters of two or more images of a data set that are copies or look alike, as sorted lists of indices.
 
-    Made for grouped splits: a cluster that stays in one split cannot leak into another. Lesson 06.
+    Made for grouped splits: a cluster that stays in one split cannot leak into another. An image that cannot be decoded
+    is like nothing. Lesson 06.
     """
-    return clusters(find_pairs([picture(dataset, i) for i in range(len(dataset))]))
+    return clusters(find_pairs([picture(dataset, i) for i in range(len(dataset))], broken={}))
 
 
 def picture(dataset: Dataset, index: int) -> Path | np.ndarray:

@@ -31,7 +31,8 @@ class Kind:
 class Finding:
     """One case: the split and file it is in, what is the matter, and the boxes in question (xyxy pixels) to look at.
 
-    `line`: the line of the label file, 1-based, where there is one. `place` and `twin`: the images to show, if any.
+    `line`: the line of the label file, 1-based, where there is one. `place` and `twin`: the images to show, if any;
+    `twin_boxes` are those in question on the twin.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Finding:
     place: Place | None = None
     twin: Place | None = None
     boxes: tuple[tuple[float, ...], ...] = ()
+    twin_boxes: tuple[tuple[float, ...], ...] = ()
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}, line {self.line}"
@@ -54,7 +56,10 @@ LEAKED = Kind(
     *("copy in two splits", ERROR, "the score counts images that were trained on"),
     "yolo-ft data fix keeps the held-out copy only",
 )
-SAME_GROUP = Kind("group in two splits", ERROR, "frames of one video are nearly the same image", SPLIT_AGAIN)
+SAME_GROUP = Kind(
+    *("group in two splits", ERROR, "images of one video, patient or place are alike, so the score is too good"),
+    SPLIT_AGAIN,
+)
 EMPTY_SPLIT = Kind(
     *("split without objects", ERROR, "there is nothing to learn or to measure"),
     "put labelled images into it, or share all images out anew (yolo-ft data split)",
@@ -68,6 +73,10 @@ UNLABELLED_COPY = Kind(
     "copy the labels over; yolo-ft data fix drops it if the pixels are the same",
 )
 CONTRADICTION = Kind("copies labelled differently", ERROR, "one of the two teaches something wrong", BY_HAND)
+SHARED_LABELS = Kind(
+    *("shared label file", ERROR, "two pictures have it, and at most one shows what it says"),
+    "find out whose labels they are, and give the other picture a name and labels of its own",
+)
 ABSENT_CLASS = Kind(
     *("class not in train", ERROR, "it is measured but cannot be learned"),
     "split again by class (yolo-ft data split)",
@@ -81,7 +90,7 @@ TWO_CLASSES = Kind("one box, two classes", WARNING, "the same pixels are taught 
 UNLABELLED = Kind("object without a label", WARNING, "objects without a label are taught as background", BY_HAND)
 OVER_EDGE = Kind(
     *("box over the edge", WARNING, "it is cut when loaded; far outside it may be wrong altogether"),
-    "yolo-ft data fix cuts it",
+    "yolo-ft data fix cuts it (formats other than YOLO: yolo-ft data convert does)",
 )
 TINY = Kind(
     *("tiny box", WARNING, "at the training size hardly a pixel of it is left"),
@@ -95,12 +104,20 @@ NO_TEST = Kind(
     *("test split without images", WARNING, "nothing can be measured on it; perhaps its images got lost"),
     "put the images there, or take the entry out",
 )
+UNLABELLED_LOOK_ALIKE = Kind(
+    *("unlabelled look-alike", WARNING, "nearly the same scene is taught as object and as background"),
+    "look at the pictures, and label the objects that were forgotten",
+)
 TWIN_NAMES = Kind(
     *("two names for one class", WARNING, "one thing is taught as two classes"),
     "use one of the two numbers in all labels",
 )
 RARE = Kind("rare class", WARNING, "too few examples to learn it or to measure it", "label more, or split by class")
 ORPHAN = Kind("label file without image", WARNING, "labelled work is not used", "restore the image or correct its name")
+UNLISTED = Kind(
+    *("labelled image in no split", WARNING, "labelled work is not used"),
+    "name it in a list of images, unless it was left out on purpose",
+)
 PASSED_OVER = Kind(
     *("passed over", WARNING, "a picture, a region or a mark is not used"),
     "each case says why; save pictures in a common format and list each once",
@@ -134,10 +151,11 @@ BACKGROUND_IMAGES = Kind("image without objects", NOTE, "it is taught as backgro
 
 KINDS = (
     *(LEAKED, SAME_GROUP, EMPTY_SPLIT),  # the score itself
-    *(DROPPED_IMAGE, UNLABELLED_COPY, CONTRADICTION, ABSENT_CLASS),  # whole images and classes
+    *(DROPPED_IMAGE, UNLABELLED_COPY, CONTRADICTION, SHARED_LABELS, ABSENT_CLASS),  # whole images and classes
     *(TWICE, REMOVED_ROW, TWO_CLASSES, UNLABELLED, OVER_EDGE, TINY),  # single boxes
     *(NO_VALIDATION, NO_TEST),  # not complete
-    *(TWIN_NAMES, RARE, NO_LABELS, ORPHAN, PASSED_OVER, LOOK_ALIKE, REPEATED, COLOUR_MODES),  # suspicious
+    *(UNLABELLED_LOOK_ALIKE, TWIN_NAMES, RARE, NO_LABELS, ORPHAN, UNLISTED),  # suspicious
+    *(PASSED_OVER, LOOK_ALIKE, REPEATED, COLOUR_MODES),
     *(HUGE, THIN, ONLY_TRAIN, UNUSED_CLASS, SIZES, AT_EDGE, BACKGROUND_IMAGES),  # worth knowing
 )
 
@@ -223,10 +241,13 @@ class CheckReport:
         return "\n".join(lines) + "\n"
 
     def as_dict(self) -> dict:
-        """Plain values for a JSON file: the counts, and every finding with its level."""
+        """Plain values for a JSON file: the counts, and every finding with its level and its twin's file."""
         cases = []
         for finding in self.findings:
-            case = {name: value for name, value in asdict(finding).items() if name not in ("kind", "place", "twin")}
+            case = {name: value for name, value in asdict(finding).items() if name not in ("kind", "place")}
+            if finding.twin is not None:
+                split, index = finding.twin
+                case["twin"] = {"split": split, "file": self.splits[split].keys[index]}
             cases.append({"kind": finding.kind.name, "level": finding.kind.level, **case})
         splits = {split: {"images": images, "objects": objects} for split, (images, objects) in self.counts().items()}
         kinds = [{**asdict(kind), "found": len(found)} for kind, found in self.found()]
@@ -239,7 +260,8 @@ class CheckReport:
 
     def _row(self, kind: Kind, cases: list[Finding]) -> tuple[str, str, str]:
         splits = Counter(
-            f"{case.split}-{case.twin[0]}" if case.twin and case.twin[0] != case.split else case.split for case in cases
+            f"{case.split}-{case.twin[0]}" if case.twin and case.twin[0] not in case.split.split("-") else case.split
+            for case in cases
         )
         where = ", ".join(f"{split} {count}" if len(splits) > 1 else split for split, count in splits.items())
         return f"{kind.level}: {kind.name}", str(len(cases)), where

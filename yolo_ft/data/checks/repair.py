@@ -8,10 +8,11 @@ Repaired is what needs no guess:
   move to the copy that stays when it has none.
 - Rows that say the same again or enclose nothing go. Boxes are cut at the image's edge; a coordinate may overshoot
   0..1 by `rows.OVERSHOOT`, as rounding does. An image that has any other bad row is left out, as in training.
-- A label file without an image is not copied, and a split without images is left out of `data.yaml`.
+- A label file without an image and a labelled image in no split are not copied, and a split without images is left out
+  of `data.yaml`.
 
 Everything else (labels that contradict each other, look-alikes, videos in two splits, ...) is for a person: the copy is
-checked again, and `left_for_you.md` lists it.
+checked again, and `left_for_you.md` lists it, with what only the source can show (`UNSEEN`).
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ import csv
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks import findings as kinds
 from yolo_ft.data.checks.check import check
-from yolo_ft.data.checks.duplicates import LOOK_ALIKE, NEAR_COPY, clusters, find_pairs
+from yolo_ft.data.checks.duplicates import LOOK_ALIKE, NEAR_COPY, Pair, clusters, find_pairs
 from yolo_ft.data.checks.findings import CheckReport
 from yolo_ft.data.checks.groups import PLACE
-from yolo_ft.data.checks.orphans import orphans
+from yolo_ft.data.checks.orphans import orphans, shared, unlisted
 from yolo_ft.data.checks.rows import BadRow, mend
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.drawn.sets import drawn_set
@@ -41,8 +43,13 @@ from yolo_ft.data.formats.yolo import DataSpec, split_images
 from yolo_ft.data.images import ImageError, check_image
 from yolo_ft.data.progress import progress
 
-LOST = "label file left out"
-NAMED = 3  # lost label files that the report names; the log has all
+LOST, UNLISTED, SHARED = "label file left out", "unlisted image left out", "labels in doubt"
+UNSEEN = {  # changes behind which is work for a person that a check of the copy cannot find
+    LOST: (kinds.ORPHAN, "not copied"),
+    UNLISTED: (kinds.UNLISTED, "not copied"),
+    SHARED: (kinds.SHARED_LABELS, "each picture copied with it"),
+}
+NAMED = 3  # files behind such changes that the report names; the log has all
 
 
 @dataclass(frozen=True)
@@ -70,14 +77,16 @@ class Repair:
             counts[change.change] = counts.get(change.change, 0) + 1
         done = ", ".join(f"{count} x {what}" for what, count in counts.items()) or "nothing to repair"
         told = f"{self.out}: {done}; every change is in changes.csv, what is left for you in left_for_you.md."
-        return "\n".join([told, *self.lost_labels(), str(self.left)])
+        return "\n".join([told, *self.unseen(), str(self.left)])
 
-    def lost_labels(self) -> list[str]:
-        """One line about the label files that were not copied because they have no image; none without such files."""
-        files = [change.file for change in self.changes if change.change == LOST]
-        more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
-        names = f"{', '.join(files[:NAMED])}{more}"
-        return [f"{len(files)} x {kinds.ORPHAN.name}, not copied ({names}): {kinds.ORPHAN.mend}."] if files else []
+    def unseen(self) -> list[str]:
+        """A line for each kind of work for a person that the check of the copy cannot find, with the first files."""
+        lines = []
+        for what, (kind, done) in UNSEEN.items():
+            if files := [change.file for change in self.changes if change.change == what]:
+                more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+                lines.append(f"{len(files)} x {kind.name}, {done} ({', '.join(files[:NAMED])}{more}): {kind.mend}.")
+        return lines
 
 
 @dataclass
@@ -111,7 +120,7 @@ def fix(data: str | Path, out: str | Path) -> Repair:
         changes = _repaired(spec, paths, part)
     out = Path(out).expanduser()
     repair = Repair(out, changes, check(out))
-    text = "".join([repair.left.markdown(), *(f"\n{line}\n" for line in repair.lost_labels())])
+    text = "".join([repair.left.markdown(), *(f"\n{line}\n" for line in repair.unseen())])
     (out / "left_for_you.md").write_text(text, encoding="utf-8", newline="\n")
     return repair
 
@@ -129,6 +138,8 @@ def _repaired(spec: DataSpec, paths: dict[str, list[Path]], out: Path) -> list[C
             )
     lost = ((split, key(file, spec.root)) for split, file in orphans(paths))
     changes += [Change(split, file, None, LOST, "there is no image of this name") for split, file in lost]
+    extra = (key(image, spec.root) for image in unlisted(path for files in paths.values() for path in files))
+    changes += [Change("all", image, None, UNLISTED, "it has labels, but no split names it") for image in extra]
     changes += _write(out, spec, images)
     _write_log(out / "changes.csv", changes)
     return changes
@@ -163,6 +174,7 @@ def _without_copies(images: list[_Image]) -> tuple[list[_Image], list[Change]]:
     """The images that stay, and those that go because a copy of them stays."""
     broken: dict[int, str] = {}
     pairs = find_pairs([image.path for image in images], broken)
+    _doubt_shared_labels(images, pairs)
     gone = {i: Change(images[i].split, images[i].key, None, "image left out", why) for i, why in broken.items()}
     same = clusters([pair for pair in pairs if pair.kind not in (NEAR_COPY, LOOK_ALIKE)])
     for members in same:
@@ -177,6 +189,15 @@ def _without_copies(images: list[_Image]) -> tuple[list[_Image], list[Change]]:
                 if images[low].split != images[high].split and not gone.keys() & {a, b}:
                     gone[low] = _copy_change(images[low], images[high], f"near copy ({pair.similarity:.2f})")
     return [image for i, image in enumerate(images) if i not in gone], [gone[i] for i in sorted(gone)]
+
+
+def _doubt_shared_labels(images: list[_Image], pairs: list[Pair]) -> None:
+    """Note for both of two different pictures that they have one label file: the copy gives each a file of its own."""
+    for pair in shared([image.path for image in images], pairs):
+        for image, other in permutations([images[i] for i in pair]):
+            if image.rows:
+                why = f"its label file is also that of {other.key}, another picture"
+                image.changes.append(Change(image.split, image.key, None, SHARED, why))
 
 
 def _copies_to_drop(images: list[_Image], members: list[int]) -> Iterator[tuple[int, int]]:

@@ -89,7 +89,7 @@ def tile(
     stems = {i: Path(name).stem for i, name in file_names(r for rows in splits.values() for r in rows).items()}
     with new_folder(out, kept) as folder:
         written: dict[str, list[Record]] = {}
-        table = [("split", "tile", "image", "left", "top", "right", "bottom")]
+        table = [("tile", "split", "image", "left", "top", "right", "bottom")]
         read: list[Record] = []
         for split, records in splits.items():
             place = folder / "images" / split
@@ -107,7 +107,7 @@ def tile(
                 read.append(record)
                 written[split] += _labelled(record, grid, paths, min_visible, report)
                 places = [(each.left, each.top, each.right, each.bottom) for each in grid]
-                table += [(split, path.name, record.key, *at) for path, at in zip(paths, places, strict=True)]
+                table += [(path.name, split, record.key, *at) for path, at in zip(paths, places, strict=True)]
             report.images[split], report.tiles[split] = len(records) - len(unread), len(written[split])
             report.boxes[split] = sum(len(record.target) for record in written[split])
         if not read:

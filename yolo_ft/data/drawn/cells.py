@@ -14,9 +14,9 @@ from yolo_ft.data.drawn.smear import Stain, draw_stain, draw_white_cell
 CELLS_NAMES = {0: "RBC", 1: "WBC", 2: "Platelets"}
 CELLS_SPLITS = {"train": range(0, 200), "val": range(1000, 1080), "test": range(2000, 2060)}
 CELLS_SHA256 = {  # of all images, boxes and labels; the recorded studies were made with these bytes
-    "train": "12ce5d8abd77c4b56482409e60f3b2b8419d2f249db425f811b13f5a168f98c5",
-    "val": "5bfb2ed734bdbca883bb7311759d22354d438e7e77afa3e284e8453f87f6703f",
-    "test": "fa74ab5e069aac267705bf1cd512b2ba15223027c3f9f79e68493adc919122d4",
+    "train": "e4b72369596f9bbca6052ef1e6d5e9cb7afd6ca09c87e7bb0a0abbfb00b49770",
+    "val": "05898aba3068ebda37b0b1e952ce907d904d666c8fb4e1afc41d7f4db28b43c3",
+    "test": "0bbb43c3c7cc46b19e9af8c9ca556e5a6fae45014b29480cd48bf9ff3643f766",
 }
 
 

@@ -62,24 +62,24 @@ CELLS_DOMAINS = {
 }
 DOMAINS_SHA256 = {  # of all images, boxes and labels, like CELLS_SHA256
     "blue-stain": {
-        "train": "b0bec8e40d2d70bfe66320e5a9e6d874150b124e17aaca648229de014c07ec86",
-        "val": "ec0af42ff3a0e9bc5c9d2e3a1f28ce762b545b22acf6200acc74e20b142382a8",
-        "test": "d67be96d48136f5815dea4f09f7d76596c305713a3f1507240b805053ce7c589",
+        "train": "c9784011299c85ba69177e771e9ec21eff9fb36c4327f80ca545104e5e3fb793",
+        "val": "9cb33fed692bfdd25747cb0cc939bc6baaabc162b1bc68c4681cfd8e4e4491d7",
+        "test": "c6d5032caf0dc6757c4c1d8fca3e274e73fda1db0bbeb3e33f66b814b412d9ca",
     },
     "field-lab": {
-        "train": "6212ce9b51d92c10b08070ebd0c61536118a050000b53f49dace32ec14b85a05",
-        "val": "1837aea5e8d450f01d0d832221593e6ccb835606a59bb73b98260f0e487daf2d",
-        "test": "43d14392b1d951049e1d0062f881a9e60d600fc1ea101d8969b6c170cb3113ba",
+        "train": "054f22793df72f4d51a16ed997e25442c32551589f8d8aae3e3af633dca37e8e",
+        "val": "11e3e2243b81c70e8ed277fc144ae0f64950061cb269fc78eaf6eccbe63ef285",
+        "test": "d7376bdea3d35f4bb2c53f1c91157165dd2292bf597626d928cfc70dc526bab2",
     },
     "thick-smear": {
-        "train": "c70839031a162e295b66bc1e499465a926a0b18253f28325b04798fbcf6a8ed3",
-        "val": "60f1848c012f7e26dd01e80e9c48ce6367d3666bea375c6705fa8ea68d557357",
-        "test": "9a3e089d607fab0b236356c93731eac2171da7b7e097230b76d9df630540082e",
+        "train": "0c63a9f25892b0dda7644d18d7d20e1465c04824151ec12cf20ade957e59632c",
+        "val": "ccc52363df5c3488adcb0b9d4a069de214a58d3b4a9dd05ff0cabdaebae92a38",
+        "test": "4cda49f67f7be3d28e07ab4ebab375c35cac383e9bea2f0544df198abd28949e",
     },
     "low-power": {
-        "train": "916c5a4a4f908ac29b681bccb2904c231355590120bd012abcff8795be592907",
-        "val": "741b457bba7ebecb2eca428308a398cd479eaccbd072ca33cb221b31a5512532",
-        "test": "ac18529eb707ac802483a2697e97104d0288d89cc1518b00ff1a6cbbfbf75237",
+        "train": "3219fefd328ae3431d06adb057f64f5e6e9e8803b6ddc10d982a29fc88909dae",
+        "val": "8ab6ddb56e830c1bb31261076743c45a8e18655e8be132b7e781611e853f48c5",
+        "test": "152720148187596472a1b7ce2d960b653cd0558359686a6e7eab7cf7c496a957",
     },
 }
 

@@ -72,7 +72,7 @@ def _in_view(canvas: Canvas, outline: Outline) -> Outline:
 
 @dataclass
 class RedCell:
-    """A biconcave disc with a lighter centre and a thin bright halo. A `ghost` (faded, no label) is much paler."""
+    """A biconcave disc with a lighter centre and a thin bright halo. A `ghost` (no label) is paler, some hardly."""
 
     outline: Outline
     ghost: bool
@@ -88,7 +88,7 @@ class RedCell:
 def red_cell(dice: Dice, stain: Stain, outline: Outline, ghost: bool = False) -> RedCell:
     """One red cell of a slide."""
     blur = dice.uniform(1.2, 2.6) * (1.5 if ghost else 1.0)
-    thick = stain.thickness * (dice.uniform(0.15, 0.7) if ghost else dice.middling(0.6, 1.35))
+    thick = stain.thickness * (dice.uniform(0.2, 1.0) if ghost else dice.middling(0.6, 1.35))
     rim, halo = dice.uniform(0.0, 0.35) * thick, dice.uniform(0.0, 0.18) * thick
     pallor = min(stain.pallor * dice.uniform(0.2, 1.5), 1.0) * thick
     middle = dice.uniform(-0.22, 0.22), dice.uniform(-0.22, 0.22)
@@ -184,11 +184,11 @@ def draw_platelet(canvas: Canvas, dice: Dice, stain: Stain, outline: Outline) ->
 def draw_speck(canvas: Canvas, dice: Dice, stain: Stain, x: float, y: float) -> None:
     """Something without a label: dye grains, dirt out of focus, or a bright bubble with a dark rim on a cell."""
     pick, along = dice.uniform(0, 1), dice.direction()
-    if pick < 0.4:  # dye grain: platelet-coloured but far smaller
-        radius = dice.uniform(1.0, 3.4)
+    if pick < 0.4:  # dye grain: platelet-coloured but smaller
+        radius = dice.uniform(1.0, 6.0)
         outline = _in_view(canvas, Outline(x, y, radius, radius * dice.uniform(0.7, 1.0), along))
         left, top, level, _, _ = outline.field()
-        canvas.stain(left, top, look_up(edge(outline.steepness(1.2)), level) * dice.uniform(0.4, 1.1), stain.platelet)
+        canvas.stain(left, top, look_up(edge(outline.steepness(2.0)), level) * dice.uniform(0.4, 1.1), stain.platelet)
     elif pick < 0.7:  # dirt out of focus: grey, soft
         radius = dice.uniform(3.0, 8.0)
         outline = _in_view(
@@ -198,8 +198,8 @@ def draw_speck(canvas: Canvas, dice: Dice, stain: Stain, x: float, y: float) -> 
         shade = dice.uniform(0.05, 0.3)
         canvas.stain(left, top, look_up(bump(LEVELS, 0.0, 1.4), level) * shade, (0.85, 0.9, 1.0))
     else:  # bubble
-        radius = dice.uniform(2.5, 5.0)
+        radius = dice.uniform(2.5, 6.0)
         outline = _in_view(canvas, Outline(x, y, radius, radius * dice.uniform(0.7, 1.0), along))
         left, top, level, _, _ = outline.field()
-        ring = dice.uniform(0.05, 0.3) * bump(LEVELS, 0.9, 0.6) - dice.uniform(0.05, 0.2) * bump(LEVELS, 0.0, 0.6)
+        ring = dice.uniform(0.05, 0.7) * bump(LEVELS, 0.9, 0.6) - dice.uniform(0.05, 0.2) * bump(LEVELS, 0.0, 0.6)
         canvas.stain(left, top, look_up(ring, level), (0.8, 1.0, 0.9))

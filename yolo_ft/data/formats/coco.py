@@ -133,19 +133,17 @@ def read_coco(path: Path, files: Sequence[Path], images: Path | None = None) -> 
     splits = {split: splits[split] for split in SPLITS if split in splits}
     contents = {split: _content(file) for split, file in splits.items()}
     categories = [category for content in contents.values() for category in content["categories"]]
-    used = {
-        c["name"]
-        for content in contents.values()
-        for c in content["categories"]
-        if c["id"] in {annotation.get("category_id") for annotation in content["annotations"]}
-    }
+    used: set[str] = set()
+    for content in contents.values():
+        ids = {annotation.get("category_id") for annotation in content["annotations"]}
+        used.update(c["name"] for c in content["categories"] if c["id"] in ids)
     parents = {c.get("supercategory") for c in categories if c.get("supercategory") != c["name"]}
     every = list(dict.fromkeys(category["name"] for category in categories))
     left_out = tuple(name for name in every if name in parents and name not in used)
     names = dict(enumerate(name for name in every if name not in left_out))
     first = next(iter(splits.values()))
     root = first.parent.parent if first.parent.name in ("annotations", *SPLIT_NAMES) else first.parent
-    indices = {split: ImageIndex([images] if images else _folders(file, split)) for split, file in splits.items()}
+    indices = {split: ImageIndex([images]) if images else _index(file, split) for split, file in splits.items()}
     return CocoSet(path, root, splits, contents, names, left_out, indices)
 
 
@@ -158,19 +156,35 @@ def coco_files(folder: Path) -> list[Path]:
     return below or instances or annotations or beside or sorted(folder.glob("instances*.json"))
 
 
+def split_files(folder: Path) -> list[Path]:
+    """The JSON files of a folder that are called like splits (`train.json`); only where no other format is found."""
+    return sorted(file for file in folder.glob("*.json") if _word(file.stem) in SPLIT_NAMES)
+
+
 def split_of(file: Path) -> str:
     """The split that the name of a COCO file or of its folder tells: `instances_val2017.json` is val; else train."""
     words = [file.parent.name.lower(), *re.findall("[a-z]+", file.stem.lower())]
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "train")
 
 
-def _folders(file: Path, split: str) -> list[Path]:
-    """Where the images of a file are looked for: folders of its own name (`val2017`) first."""
+def _index(file: Path, split: str) -> ImageIndex:
+    """Where the images of a file are looked for: folders of its own name (`val2017`) first.
+
+    Those of splits whose files lie beside it are left out: they have images of the same names with other boxes.
+    """
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     own = file.stem.removeprefix("instances_")
     names = dict.fromkeys((own, split, *(name for name, meaning in SPLIT_NAMES.items() if meaning == split)))
-    below = [parent / name for parent in (root / "images", root) for name in names]
-    return [*below, root / "images", file.parent, root]
+    parents = [parent for parent in (root / "images", root) if parent.is_dir()]
+    below = [parent / name for parent in parents for name in names]
+    others = {split_of(other) for other in file.parent.glob("*.json")} - {split}
+    without = [f for parent in parents for f in parent.iterdir() if SPLIT_NAMES.get(_word(f.name)) in others]
+    return ImageIndex([*below, root / "images", file.parent, root], without)
+
+
+def _word(name: str) -> str:
+    """A name without a year or number behind it: `Val2017` -> val."""
+    return name.lower().rstrip("0123456789_-")
 
 
 def _content(file: Path) -> dict:
@@ -199,6 +213,10 @@ def _content(file: Path) -> dict:
         if category["id"] in names.values():
             raise UserError(f"{file}: two categories have the id {category['id']}, one is '{name}': give each its own.")
         names[name] = category["id"]
+    quoted = {str(number): number for number in names.values()}  # some tools put ids in quotes in one of the two lists
+    for annotation in content["annotations"]:
+        category = annotation.get("category_id")
+        annotation["category_id"] = quoted.get(category, category)
     content["categories"].sort(key=lambda category: category["id"])
     return content
 

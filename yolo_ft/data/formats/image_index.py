@@ -13,10 +13,14 @@ from yolo_ft.data.images import SUFFIXES, files_below
 
 
 class ImageIndex:
-    """The images in and below some folders, in order of preference; folders that do not exist are passed over."""
+    """The images in and below some folders, in order of preference; folders that do not exist are passed over.
 
-    def __init__(self, folders: Iterable[Path]) -> None:
+    `without`: folders below them whose images are found only by a path that names the folder.
+    """
+
+    def __init__(self, folders: Iterable[Path], without: Collection[Path] = ()) -> None:
         self.folders = list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
+        self._without = frozenset(without)
         self._stems: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path | None:
@@ -25,12 +29,12 @@ class ImageIndex:
         Steps up, drives and web addresses in front are ignored, as in exports of tools that ran elsewhere. None where
         no image fits, or several do equally well.
         """
-        tails = _tails(name)
-        for tail in [*tails, *(PurePosixPath(unquote(tail.name)) for tail in tails[-1:])]:
+        ends = tails(name)
+        for tail in [*ends, *(PurePosixPath(unquote(tail.name)) for tail in ends[-1:])]:
             for folder in self.folders:
                 if tail.suffix.lower() in SUFFIXES and os.path.isfile(folder / tail):
                     return folder / tail
-        for tail in tails:
+        for tail in ends:
             stem = tail.with_suffix("") if tail.suffix.lower() in SUFFIXES else tail
             for folder in self.folders:
                 found = self._table(folder).get(stem.as_posix(), [])
@@ -51,14 +55,14 @@ class ImageIndex:
         if folder not in self._stems:
             table: dict[str, list[Path]] = defaultdict(list)
             for path in files_below(folder):
-                if path.suffix.lower() in SUFFIXES:
+                if path.suffix.lower() in SUFFIXES and self._without.isdisjoint(path.parents):
                     for stem in {path.relative_to(folder).with_suffix("").as_posix(), path.stem}:
                         table[stem].append(path)
             self._stems[folder] = dict(table)
         return self._stems[folder]
 
 
-def _tails(name: str) -> list[PurePosixPath]:
+def tails(name: str) -> list[PurePosixPath]:
     """The path in an annotation, then without its first folder, and so on: `C:\\a\\b.jpg` -> a/b.jpg, b.jpg."""
     text = name.rpartition("?d=")[2].replace("\\", "/")  # Label Studio's addresses of local files end in ?d=PATH
     parts = [part for part in PurePosixPath(text).parts if part not in ("..", "/", "//") and not part.endswith(":")]

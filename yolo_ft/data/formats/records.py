@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED, Healt
 from yolo_ft.data.images import ImageError, check_image, page_count
 
 CROWD, DIFFICULT, TRUNCATED, POLYGON = "crowd", "difficult", "truncated", "polygon"
+ROUNDING = 1.0  # pixels that a box may reach over the edge of its image without a word
+OVER_EDGE = "pixels of the box lie over the edge of the image"  # how a finding about a cut box ends
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "trainval", "default"), "train"),
@@ -87,8 +90,9 @@ class Annotation:
 
 def key(path: Path, *roots: Path) -> str:
     """A name for the file that stays the same when the data set moves: its path below the first root that holds it."""
-    root = next((root for root in roots if path.is_relative_to(root)), None)
-    return (path if root is None else path.relative_to(root)).as_posix()
+    place = Path(os.path.abspath(path))
+    root = next((root for root in map(os.path.abspath, roots) if place.is_relative_to(root)), None)
+    return (path if root is None else place.relative_to(root)).as_posix()
 
 
 def inspect_image(key: str, image: Path) -> tuple[tuple[int, int] | None, list[Issue]]:
@@ -108,7 +112,8 @@ def check_annotations(
     """The record of one image from boxes in pixels, by the rules of `yolo_ft.data.health`, and the findings.
 
     `file` names the place of the annotations in messages. `stated`: the (height, width) given there, or None. An image
-    of another size is dropped, for its boxes were drawn on other pixels. Boxes are cut at the image's edge.
+    of another size is dropped, for its boxes were drawn on other pixels. Boxes are cut at the image's edge, which is a
+    finding from `ROUNDING` on.
     """
     size, issues = inspect_image(key, image)
     if size is None:
@@ -125,6 +130,8 @@ def check_annotations(
             issues.append(Issue(file, None, f"{each.place}: {problem}", ROW_REMOVED if box else DROPPED))
             continue
         seen.add((each.label, box))
+        if (beyond := max(abs(a - b) for a, b in zip(each.box, box, strict=True))) > ROUNDING:
+            issues.append(Issue(file, None, f"{each.place}: {beyond:.0f} {OVER_EDGE}", IGNORED))
         kept.append(Annotation(each.place, each.label, box, each.marks))
         if CROWD in each.marks:
             reason = f"{each.place}: a crowd region (iscrowd) holds many objects and is no box to learn"

@@ -10,7 +10,7 @@ from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.catalog import catalog
 from yolo_ft.data.catalog.public_sets import SETS
-from yolo_ft.data.formats.coco import coco_files, read_coco
+from yolo_ft.data.formats.coco import coco_files, read_coco, split_files
 from yolo_ft.data.formats.image_index import ImageIndex
 from yolo_ft.data.formats.records import Record, Scan, Source
 from yolo_ft.data.formats.voc import read_voc
@@ -21,8 +21,8 @@ from yolo_ft.data.progress import progress
 
 YAMLS = (".yaml", ".yml")
 KNOWN = (
-    "a data.yaml (YOLO), Annotations with XML files (Pascal VOC), annotations/instances_*.json, _annotations.coco.json "
-    "or result.json (COCO), obj.data (CVAT) or classes.txt with labels (Label Studio)"
+    "a data.yaml (YOLO), Annotations with XML files (Pascal VOC), annotations/instances_*.json, train.json, "
+    "_annotations.coco.json or result.json (COCO), obj.data (CVAT) or classes.txt with labels (Label Studio)"
 )
 
 
@@ -92,6 +92,8 @@ def _open_folder(path: Path, folder: Path | None, index: ImageIndex | None, orig
         return read_classes_txt(path / "classes.txt", index)
     if any(next(path.glob(pattern), None) for pattern in ("Annotations/*", "*.xml", "train/*.xml")):
         return read_voc(path, folder, origin)
+    if files := split_files(path):
+        return read_coco(path, files, folder)
     inner = [child.name for child in sorted(path.iterdir()) if child.is_dir() and (child / "Annotations").is_dir()]
     also = f"; below it are the VOC folders {', '.join(inner)}: pass one of these" if inner else ""
     raise UserError(f"{path} should hold {KNOWN}, but holds none of them: pass the folder or file that does{also}.")

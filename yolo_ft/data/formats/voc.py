@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, Issue
 from yolo_ft.data.images import SUFFIXES, files_below
 
 FOLDERS = ("JPEGImages", "images", "Images")  # where the images lie: the devkit's name, and those of other tools
+LISTS = Path("ImageSets", "Main")
+FLAG = re.compile(r"\s+(-1|0|1)$")  # behind a name in the lists of a class: whether the image shows one
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 UNSAFE = "it declares a document type or is not in an 8-bit encoding, which annotations never need: it is not read"
 
@@ -66,7 +69,7 @@ class VocFolder:
     @property
     def hint(self) -> str:
         """Where annotations are expected."""
-        return f"Annotations are expected in {self.path / 'Annotations'}, the splits in {self.path / 'ImageSets/Main'}."
+        return f"Annotations are expected in {self.path / 'Annotations'}, the splits in {self.path / LISTS}."
 
     @property
     def folders(self) -> list[Path]:
@@ -89,6 +92,11 @@ class VocFolder:
                 "origin=0 (--origin 0)"
             )
             issues.append(Issue(where, None, reason, IGNORED))
+        listed = {xml for images in self.splits.values() for xml in images.values()}
+        unlisted = [xml.stem for xml in self.files if xml not in listed]
+        if unlisted and split == next(iter(self.splits)):
+            reason = f"{len(unlisted)} annotated images, such as '{unlisted[0]}', are in no list and not used"
+            issues.append(Issue(LISTS.as_posix(), None, reason, IGNORED))
         return readers, issues
 
 
@@ -187,33 +195,47 @@ def _splits(
 ) -> dict[str, dict[str, Path]]:
     """{split: {image: XML file}} from the lists, the folders or, without either, all there is."""
     first = next(iter(xmls))
-    lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
+    lists = sorted((path / LISTS).glob("*.txt"))
     named = {SPLIT_NAMES[file.stem.lower()]: file for file in reversed(lists) if file.stem.lower() in SPLIT_NAMES}
-    exact = {split: path / "ImageSets" / "Main" / f"{split}.txt" for split in SPLITS}
+    exact = {split: path / LISTS / f"{split}.txt" for split in SPLITS}
     named |= {split: file for split, file in exact.items() if file.is_file()}  # train.txt rather than trainval.txt
+    annotated = {xml.relative_to(first).with_suffix("").as_posix(): xml for xml in xmls[first]}
     if named:
-        stems = {split: _stems(named[split]) for split in SPLITS if split in named}
+        stems = {split: _stems(named[split], annotated, images) for split in SPLITS if split in named}
         return {split: {stem: first / f"{stem}.xml" for stem in stems[split]} for split in stems}
     if first.name in SPLIT_NAMES:
         splits: dict[str, dict[str, Path]] = {}
         for folder, files in xmls.items():
             splits.setdefault(SPLIT_NAMES[folder.name], {}).update({f"{folder.name}/{x.stem}": x for x in files})
         return splits
-    annotated = {xml.relative_to(first).with_suffix("").as_posix(): xml for xml in xmls[first]}
     taken = {_image(images, stem, xml, files[xml].filename) for stem, xml in annotated.items()}
     stems = sorted({*annotated, *images.stems(taken)})
     return {"train": {stem: first / f"{stem}.xml" for stem in stems}}
 
 
-def _stems(path: Path) -> list[str]:
-    """The images that a list names, once each, without suffix; CVAT puts names with spaces in quotes."""
+def _stems(path: Path, annotated: Collection[str], images: ImageIndex) -> list[str]:
+    """The images that a list names, once each, as their XML files are called."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not a UTF-8 list of images: save it as UTF-8, one name per line.") from None
-    names = (line.strip().strip('"') for line in lines)
-    stems = (name[: -len(suffix)] if (suffix := Path(name).suffix).lower() in SUFFIXES else name for name in names)
-    return list(dict.fromkeys(stem for stem in stems if stem))
+    stems = (_stem(line, annotated, images) for line in lines if line.strip())
+    return list(dict.fromkeys(filter(None, stems)))
+
+
+def _stem(line: str, annotated: Collection[str], images: ImageIndex) -> str:
+    """The image that a line names: as it stands where an XML file is called so, else without what tools put around it.
+
+    CVAT puts names with spaces in quotes, others keep the suffix, and the devkit's lists of a class flag every image of
+    the split: which objects it shows, its XML file says.
+    """
+    bare = line.strip().strip('"')
+    suffix = Path(bare).suffix
+    names = [line, line.strip(), bare, bare.removesuffix(suffix if suffix.lower() in SUFFIXES else "")]
+    stem = next((name for name in names if name in annotated), names[-1])
+    if stem in annotated or not FLAG.search(stem) or images.find(stem):
+        return stem
+    return _stem(FLAG.sub("", line.strip()), annotated, images)
 
 
 def _labelmap(path: Path, found: Iterable[str]) -> list[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from yolo_ft.core.errors import UserError
-from yolo_ft.data.formats.image_index import ImageIndex
+from yolo_ft.data.formats.image_index import ImageIndex, tails
 from yolo_ft.data.formats.labels import label_path, read_labels
 from yolo_ft.data.formats.records import SPLITS, Reader, Record, key
 from yolo_ft.data.formats.spec_file import read_yaml
@@ -124,7 +124,8 @@ def _without_parents(text: str) -> str:
 def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
     """The image paths of a split in a fixed order (folders sorted, lists as written), and what was passed over.
 
-    There are none where the folder or list is empty, as exports leave it for a split that they do not use.
+    Paths are absolute and spelled in one way, so that a file is one image however often it is named. There are none
+    where the folder or list is empty, as exports leave it for a split that they do not use.
     """
     if split not in spec.splits:
         have = ", ".join(spec.splits)
@@ -132,7 +133,7 @@ def split_images(spec: DataSpec, split: str) -> tuple[list[Path], list[Issue]]:
     images: list[Path] = []
     issues: list[Issue] = []
     for entry in spec.splits[split]:
-        place = _find(spec, split, entry)
+        place = _plain(_find(spec, split, entry))
         if not place.is_file():
             found = files_below(place)
             images += [p for p in found if p.suffix.lower() in SUFFIXES] or _labelled(place, spec)
@@ -168,20 +169,30 @@ def _find(spec: DataSpec, split: str, entry: str) -> Path:
 
 
 def _read_list(path: Path, root: Path) -> list[Path]:
-    """The images of a .txt list: absolute, or relative to the list's folder (else to the root)."""
+    """The images of a .txt list, as `_listed` finds them."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not a UTF-8 list of images: save it as UTF-8, one path per line.") from None
-    images = []
-    for line in filter(None, map(str.strip, lines)):
-        text = _native(line)
-        places = [path.parent / text, root / text]
-        if text.startswith(CVAT_FOLDER):
-            places.append(path.parent / text.removeprefix(CVAT_FOLDER))
-        fallback = places[-1] if len(places) > 2 else places[0]
-        images.append(next((place for place in places if os.path.exists(place)), fallback))
-    return images
+    return [_plain(_listed(_native(line), path.parent, root)) for line in map(str.strip, lines) if line]
+
+
+def _listed(text: str, folder: Path, root: Path) -> Path:
+    """The image that a line of a list in `folder` means: an absolute path, or one relative to `folder`, else to `root`.
+
+    The end of an absolute path is looked for below `root`, too, as the list may come from another computer. Where there
+    is no such image: the place at which it should be.
+    """
+    places = [folder / text, root / text, folder / text.removeprefix(CVAT_FOLDER)]
+    elsewhere = [root / tail for tail in tails(text)] if PureWindowsPath(text).root else []
+    return next((place for place in (*places, *elsewhere) if os.path.exists(place)), places[-1])
+
+
+def _plain(path: Path) -> Path:
+    """The absolute path without `..`. Links stay, as labels lie beside the link, and so does a `..` behind a link."""
+    plain = Path(os.path.abspath(path))
+    detour = ".." in path.parts and os.path.realpath(path.parent) != os.path.realpath(plain.parent)
+    return path.absolute() if detour else plain
 
 
 def _labelled(folder: Path, spec: DataSpec) -> list[Path]:
@@ -197,5 +208,7 @@ def _read(listed: Path, spec: DataSpec) -> tuple[Record | None, list[Issue]]:
     """The record of the image that was listed as lying at `listed`."""
     found = spec.images.find(key(listed, spec.root)) if spec.images else None
     image, label = found or listed, label_path(listed)
+    if found and not os.path.isfile(label):  # a list of another computer, whose folders say nothing here
+        label = label_path(found)
     roots = (spec.root, *(spec.images.folders if spec.images else ()))
     return read_labels(key(image, *roots), image, label, key(label, spec.root), len(spec.names))

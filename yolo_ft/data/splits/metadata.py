@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -18,10 +17,10 @@ from yolo_ft.data.checks.duplicates import near_duplicates
 from yolo_ft.data.checks.groups import name_group
 from yolo_ft.data.dataset import Dataset
 from yolo_ft.data.images import opened
+from yolo_ft.data.splits.table import Table
 
 NAMES, NEAR_DUPLICATES, EXIF = "names", "near-duplicates", "exif"
 EXIF_BLOCK, DATE_TIME_ORIGINAL = 0x8769, 0x9003  # tags of the EXIF 2.3 specification
-SEPARATORS = ",;\t"
 
 
 def group_labels(dataset: Dataset, what: str | Sequence, table: str | Path | None = None) -> list[str]:
@@ -72,17 +71,17 @@ def _values(
         if len(values) != len(dataset):
             raise UserError(f"{len(values)} {kind}s for {len(dataset)} images: give one per image.")
         return values
-    columns = _read_table(table, what) if table is not None else {}
+    read = None if table is None else Table.read(table)
     if what in known:
         values, mend = known[what](), "give a pattern or a table instead"
-    elif what in columns:
-        values = _looked_up(dataset, columns[what])
+    elif read and what in read.columns:
+        values = read.values(what, dataset.keys)
         mend = f"fill the column '{what}' of {table} for every image"
     else:
         values = _matched(dataset, what)
         mend = "correct the expression; '|$' at its end makes every other image a group of its own"
-        if columns:
-            mend += f" (the columns of {table} are {', '.join(columns)})"
+        if read:
+            mend += f" (the columns of {table} are {', '.join(read.columns)})"
     missing = [key for key, value in zip(dataset.keys, values, strict=True) if value in (None, "")]
     if missing:
         raise UserError(
@@ -98,38 +97,6 @@ def _matched(dataset: Dataset, pattern: str) -> list[str | None]:
         raise UserError(f"'{pattern}' is no regular expression ({error}): correct it.") from None
     found = [(key, expression.search(key)) for key in dataset.keys]
     return [match and ("-".join(filter(None, match.groups())) or match[0] or key) for key, match in found]
-
-
-def _read_table(path: str | Path, wanted: str) -> dict[str, dict[str, str]]:
-    """{column: {name of the image: value}} of a CSV file; its first column names the images.
-
-    Columns without a heading or with one that others share are left out; `UserError` if that is the one `wanted`.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a table ({error}): give a CSV file, saved as UTF-8.") from None
-    separator = max(SEPARATORS, key=(lines or [""])[0].count)
-    head, *rows = [row for row in csv.reader(lines, delimiter=separator) if row] or [[]]
-    if len(head) < 2:
-        raise UserError(f"{path} needs a heading and two columns at least, the first with the names of the images.")
-    headings = [heading.strip() for heading in head[1:]]
-    if headings.count(wanted) > 1:
-        raise UserError(f"{path} has {headings.count(wanted)} columns called '{wanted}': rename all but one of them.")
-    columns: dict[str, dict[str, str]] = {each: {} for each in headings if each and headings.count(each) == 1}
-    for row in rows:
-        name = row[0].strip().replace("\\", "/").removeprefix("./")
-        for column, value in zip(headings, row[1:], strict=False):
-            if column in columns and columns[column].setdefault(name, value.strip()) != value.strip():
-                raise UserError(f"{path} gives {name} two values of '{column}': correct one of the rows.")
-    return columns
-
-
-def _looked_up(dataset: Dataset, column: dict[str, str]) -> list[str | None]:
-    """The values by key, file name, or file name without suffix, whichever the table uses."""
-    names = [(key, Path(key).name, Path(key).stem) for key in dataset.keys]
-    return [next((column[name] for name in choice if name in column), None) for choice in names]
 
 
 def _exif_times(dataset: Dataset) -> list[float | None]:

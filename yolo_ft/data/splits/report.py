@@ -77,7 +77,7 @@ class SplitReport:
             if names:
                 mend = "nothing can be learned about it" if split == "train" else "its accuracy is not measured"
                 counts = [f"{name} ({self.table.loc[name, 'images']:.0f} images)" for name in names]
-                lines.append(f"Not in {split}: {_names(counts)}: {mend}. Label more images, or use folds.")
+                lines.append(f"Not in {split}: {_names(counts)}: {mend}. Label more images, or average over folds.")
         return lines
 
     @property

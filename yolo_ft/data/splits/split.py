@@ -5,40 +5,45 @@ Images are never moved or copied: a split is written as lists of paths in a fold
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.folders import free_place, new_folder
-from yolo_ft.data.formats.labels import label_path, parse_labels
 from yolo_ft.data.formats.records import SPLITS
 from yolo_ft.data.formats.writers import write_data_yaml
-from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import DROPPED, HealthReport
+from yolo_ft.data.images import ImageError, read_image
+from yolo_ft.data.progress import progress
+from yolo_ft.data.splits.lists import check_labels, line
 from yolo_ft.data.splits.metadata import group_labels, image_times
 from yolo_ft.data.splits.partition import consecutive, partition
 from yolo_ft.data.splits.report import GIVEN, SplitReport, split_report
 
 SMALL = 1000  # images; below it a fifth is for validation, from it on a tenth
+LEAST_SIDE = 128  # pixels that suffice to know that an image can be decoded; a JPEG then takes a fraction of the time
 
 
 @dataclass(frozen=True)
 class Split:
     """Which images of `dataset` are for what: `indices` is {"train": (n,) int64, "val": ..., "test": ...}, each sorted.
 
-    `groups`: the label of every image's group, where images were kept together. `how`: how the split was made.
+    `groups`: the label of every image's group, where images were kept together; `by`: what they are. `how`: how the
+    split was made.
     """
 
     dataset: Dataset
     indices: dict[str, np.ndarray]
     groups: Sequence[str] | None = None
     how: str = "as given"
+    by: str = GIVEN
 
     def part(self, split: str) -> Dataset:
         """The images of one split, ready for `fit` or `evaluate`. Raises UserError where there is no such split."""
@@ -68,7 +73,9 @@ class Split:
 
         Lesson 06.
         """
-        labels = self.groups if groups is None else group_labels(self.dataset, groups, table)
+        if groups is None:
+            return split_report(self.dataset, self.indices, self.groups, self.by, self.how)
+        labels = group_labels(self.dataset, groups, table)
         return split_report(self.dataset, self.indices, labels, _told(groups), self.how)
 
     def write(self, out: str | Path) -> Path:
@@ -79,7 +86,7 @@ class Split:
         has no file, and when the labels are not in YOLO files beside the images.
         """
         out = free_place(out)
-        _check_labels(self.dataset)
+        check_labels(self.dataset)
         with new_folder(out) as folder:
             self._write(folder, out)
         return out / "data.yaml"
@@ -88,7 +95,7 @@ class Split:
         """The files into `folder`, with paths as seen from `out`, where the folder will be."""
         folder.mkdir(exist_ok=True)
         for split, part in self.indices.items():
-            text = "".join(f"{_line(self.dataset.path(int(i)), out)}\n" for i in part)
+            text = "".join(f"{line(self.dataset.path(int(i)), out)}\n" for i in part)
             (folder / f"{split}.txt").write_text(text, encoding="utf-8", newline="\n")
         remark = " ".join(f"{self.dataset.name}, {self.how}".splitlines())
         write_data_yaml(folder, self.dataset.names, {split: f"{split}.txt" for split in self.indices}, remark)
@@ -110,7 +117,8 @@ def split(
     data has stays as it is while `test` is 0. Every class gets its shares (`partition`), unless `stratify` is off.
     `groups` keeps images together: a label per image, "names", "near-duplicates", a column of the CSV file `table`, or
     a regular expression (`group_labels`). `times` puts the newest images into test and val: a value per image, "exif",
-    a column, or a regular expression (`image_times`). Raises UserError with the mend. Lesson 06.
+    a column, or a regular expression (`image_times`). Every image is decoded once: what cannot be is in no split, with
+    a warning. Raises UserError with the mend. Lesson 06.
     """
     pool = _pool(data, test, groups, times, table)
     val = (0.2 if len(pool.free) < SMALL else 0.1) if val is None else val
@@ -155,7 +163,7 @@ def write_folds(splits: Sequence[Split], out: str | Path) -> list[Path]:
     """Write every fold into `out`/fold0, fold1, ...; returns the paths of the data.yaml files. See `Split.write`."""
     out = free_place(out)
     for dataset in {id(fold.dataset): fold.dataset for fold in splits}.values():
-        _check_labels(dataset)
+        check_labels(dataset)
     with new_folder(out) as folder:
         for i, fold in enumerate(splits):
             fold._write(folder / f"fold{i}", out / f"fold{i}")
@@ -170,6 +178,7 @@ class _Pool:
     free: np.ndarray
     kept: np.ndarray
     groups: list[str] | None
+    by: str
     when: np.ndarray | None
     known: str
 
@@ -190,7 +199,7 @@ class _Pool:
     def split(self, masks: dict[str, np.ndarray], how: str) -> Split:
         """The split with these images in each part, and the kept test images."""
         indices = {split: self.free[mask] for split, mask in masks.items()}
-        return Split(self.dataset, indices | ({"test": self.kept} if len(self.kept) else {}), self.groups, how)
+        return Split(self.dataset, indices | ({"test": self.kept} if len(self.kept) else {}), self.groups, how, self.by)
 
     def how(self, stratify: bool, seed: int) -> str:
         """How the split was made, in words."""
@@ -214,21 +223,40 @@ def _pool(
             seen.setdefault(splits[name].path(i) or (name, i), (splits[name], i))
     dataset = _joined(splits, list(seen.values()))
     if not len(dataset):
-        raise UserError(f"{dataset.name} has no image to split: {ELSEWHERE}.")
+        raise UserError(f"{dataset.name} has no image to split: check where its images are looked for.")
     from_test = np.array([keep and part is splits["test"] for part, _ in seen.values()])
     if from_test.all():
         raise UserError(f"Every image of {dataset.name} is in its test split: give a test share to share all out anew.")
-    if dropped := len({issue.file for issue in dataset.health.issues if issue.action == DROPPED}):
+    whole = _decodable(dataset)
+    if not whole[~from_test].any():
+        raise UserError(f"None of {len(dataset)} images can be decoded: see `yolo-ft data check`.")
+    dropped = len({issue.file for issue in dataset.health.issues if issue.action == DROPPED}) + int((~whole).sum())
+    if dropped:
         warnings.warn(f"{dropped} images cannot be used and are in no split: see `yolo-ft data check`.", stacklevel=3)
     known = [f", groups by {_told(groups)}"] * (groups is not None) + [f" by {_told(times)}"] * (times is not None)
     return _Pool(
         dataset,
-        np.flatnonzero(~from_test),
-        np.flatnonzero(from_test),
+        np.flatnonzero(~from_test & whole),
+        np.flatnonzero(from_test & whole),
         None if groups is None else group_labels(dataset, groups, table),
+        _told(groups),
         None if times is None else image_times(dataset, times, table),
         "".join(reversed(known)) + (", test as it was" if keep else ""),
     )
+
+
+def _decodable(dataset: Dataset) -> np.ndarray:
+    """Which images can be decoded, (n,) booleans: the scan that found them looks at the ends of a file only."""
+
+    def decodes(index: int) -> bool:
+        path = dataset.path(index)
+        try:
+            return path is None or read_image(path, at_least=LEAST_SIDE).size > 0
+        except ImageError:
+            return False
+
+    with ThreadPoolExecutor(reading_threads()) as pool:
+        return np.array(list(progress(pool.map(decodes, range(len(dataset))), len(dataset), "reading")), bool)
 
 
 def _joined(splits: dict[str, Dataset], rows: list[tuple[Dataset, int]]) -> Dataset:
@@ -247,36 +275,6 @@ def _joined(splits: dict[str, Dataset], rows: list[tuple[Dataset, int]]) -> Data
 
 def _counted(dataset: Dataset, split: str, issues: list) -> HealthReport:
     return HealthReport.of(dataset.name, split, [len(dataset.target(i)) for i in range(len(dataset))], issues)
-
-
-def _check_labels(dataset: Dataset) -> None:
-    """Refuse a data set whose objects are not in the files where a list of its images will look for them."""
-    for index, key in enumerate(dataset.keys):
-        path = dataset.path(index)
-        if path is None:
-            raise UserError(f"{dataset.name} is drawn and has no files to list: use .train and .val in Python.")
-        try:
-            text = label_path(path).read_text(encoding="utf-8-sig")
-        except OSError:
-            text = ""
-        rows, _ = parse_labels(text, dataset.num_classes)
-        if not np.array_equal(rows[:, 0], dataset.target(index).labels):
-            raise UserError(
-                f"{key}: its objects are not those of {label_path(path)}, where a list of images would look for them. "
-                "Convert the data set to YOLO format first."
-            )
-
-
-def _line(path: Path, out: Path) -> str:
-    """An image as a list in `out` names it."""
-    source = os.path.abspath(path)  # not resolved: labels lie beside a link, not beside what it points to
-    try:
-        line = "./" + Path(os.path.relpath(source, os.path.realpath(out))).as_posix()
-    except ValueError:  # on another drive
-        line = Path(source).as_posix()
-    if line.splitlines() != [line.rstrip()]:
-        raise UserError(f"{path.name!r}: a list cannot hold a line break or a space at the end of a name: rename it.")
-    return line
 
 
 def _told(what: str | Sequence | None) -> str:

@@ -1,7 +1,7 @@
-"""How far a data set lies from the source of the weights, and what that might mean for training. Lesson 06, 12.
+"""How far a data set lies from the source of the weights, and what that might mean for training. Lesson 06.
 
-The suggestions are hypotheses: rules of thumb of guides and papers, applied to measured distances. Lesson 12 tests
-them. The limits below are conventions, as is the mean that they are applied to.
+The suggestions are hypotheses: rules of thumb of guides and papers, applied to measured distances. Each says what tests
+it. The limits below are conventions, as is the mean that they are applied to.
 """
 
 from __future__ import annotations
@@ -52,19 +52,20 @@ class DomainGap:
         if not np.isfinite(self.look):
             return f"{self.name} has too few images to tell a gap from chance."
         far = self.distances[self.distances["beyond_noise"]]
-        names = ", ".join(far.sort_values("distance", ascending=False).index[:3]) or "nothing"
+        names = ", ".join(far.sort_values("distance", ascending=False).index[:3])
+        most = f", most of all: {names}" if names else ""
         return (
             f"{self.name} lies {self.look:.2f} from {self.source} in look and {self.layout:.2f} in layout (0 the same, "
-            f"1 nothing shared); {len(far)} of {len(self.distances)} distributions differ by more than chance, most of "
-            f"all: {names}."
+            f"1 nothing shared); {len(far)} of {len(self.distances)} distributions differ by more than chance{most}."
         )
 
     def __str__(self) -> str:
         table = self.distances.to_string(float_format="{:.2f}".format)
         ideas = [
-            f"  {row.setting}: {row.hypothesis}\n    because {row.because}" for row in self.suggestions.itertuples()
+            f"  {row.setting}: {row.hypothesis}\n    because {row.because}\n    tested by {row.tested_by}"
+            for row in self.suggestions.itertuples()
         ]
-        ideas = ["Hypotheses, not facts, and the claim and lesson that test each:", *ideas] if ideas else []
+        ideas = ["Hypotheses, not facts, and what tests each:", *ideas] if ideas else []
         return "\n".join([self.sentence(), "", table, "", *ideas])
 
 
@@ -130,4 +131,5 @@ def _by_look(look: float) -> list[tuple[str, str, str, str]]:
         because = f"the images look unlike the source's ({look:.2f} > {FAR})"
         freeze = "freeze=3 or nothing: only the earliest features fit (Lee et al. 2023: train above all the first ones)"
         rate = "the default rate: there is less to preserve"
-    return [("freeze", freeze, because, "claim T5, lesson 12"), ("lr0", rate, because, "claim L1, lesson 07")]
+    planned = "lesson {} (planned); until then, two runs of your own"
+    return [("freeze", freeze, because, planned.format("12")), ("lr0", rate, because, planned.format("07"))]
