@@ -8,7 +8,8 @@ The rules, which are those of the YOLOv5 scan unless marked:
   with the row removed, the object would still be in the picture and would be taught as background.
 - *kept as background*: the label file is missing or empty.
 - *row removed*: the same row again, or a box without width or height (ours: it encloses nothing).
-- *passed over*: the second mention of an image in a list, a picture whose format is not read (ours).
+- *passed over*: the second mention of an image in a list, a picture whose format is not read, the part of a COCO or VOC
+  box beyond the edge of its image, annotated VOC images that no list names (ours).
 """
 
 from __future__ import annotations
