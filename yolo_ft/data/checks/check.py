@@ -21,7 +21,7 @@ from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.drawn.sets import drawn_set
 from yolo_ft.data.formats.records import OVER_EDGE, key
 from yolo_ft.data.formats.scan import open_source
-from yolo_ft.data.formats.yolo import DataSpec, split_images
+from yolo_ft.data.formats.yolo import ELSEWHERE, DataSpec, split_images
 from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED, HealthReport
 from yolo_ft.data.images import opened, read_image
 
@@ -82,7 +82,7 @@ def _split_findings(splits: Splits) -> Iterator[Finding]:
     """Splits with nothing in them."""
     for split, dataset in splits.items():
         if any(issue.action == DROPPED for issue in dataset.health.issues) and not len(dataset):
-            yield Finding(kinds.EMPTY_SPLIT, split, "all images", "none of them can be used")
+            yield Finding(kinds.EMPTY_SPLIT, split, "all images", f"none of them can be used; {ELSEWHERE}")
         elif not len(dataset):
             kind = kinds.NO_TEST if split == "test" else kinds.EMPTY_SPLIT  # training goes on without a test
             yield Finding(kind, split, "folder or list", "it holds no image")
