@@ -104,6 +104,17 @@ def test_a_file_put_there_by_hand_is_used_if_it_is_what_it_should_be(server, zip
     assert fetch(wanted(server, tmp_path)) == tmp_path / "set.zip" and not server.asked
 
 
+def test_damaged_weights_are_neither_kept_nor_recorded(server, zipped, tmp_path):
+    """The hash of a damaged first copy would refuse every good one."""
+    weights = Remote(f"{server.address}/set.zip", tmp_path / "w.pt", ".pt file")
+    server.files["/set.zip"] = zipped.replace(b"a.txta", b"a.txtb", 1)
+    with pytest.raises(UserError, match="is no .pt file"):
+        fetch(weights)
+    assert list(tmp_path.iterdir()) == []
+    server.files["/set.zip"] = zipped
+    assert fetch(weights).read_bytes() == zipped
+
+
 def test_a_tar_is_told_from_a_page(server, tmp_path):
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as opened:
