@@ -162,6 +162,16 @@ def test_val_refuses_numbers_that_cannot_work(arguments):
         YOLO("yolo26n.yaml").val("cells", **arguments)
 
 
+@pytest.mark.parametrize(("name", "own", "other"), [("yolo26n.yaml", 0.7, 0.6), ("yolov5n.yaml", 0.6, 0.7)])
+def test_val_takes_the_numbers_that_its_family_is_measured_with(name, own, other, coco8):
+    model = YOLO(name)
+    asked, plain = (model.val("coco8.yaml", imgsz=32, **own_values) for own_values in ({"iou": own, "conf": 0.001}, {}))
+    assert asked.to_dict() == plain.to_dict()
+    for arguments in ({"iou": other}, {"conf": 0.25}):
+        with pytest.raises(UserError, match="has no counterpart here"):
+            model.val("coco8.yaml", imgsz=32, **arguments)
+
+
 def test_attributes_that_users_of_ultralytics_look_for_have_a_signpost():
     model = YOLO("yolov5n.yaml")
     metrics, found = Metrics(0.5, 0.4, 0.3, 0.2, 0.1, pd.DataFrame(), {}), Detections()

@@ -19,7 +19,7 @@ from yolo_ft.finetune import inspection
 from yolo_ft.finetune.argument_names import refuse_others, translate
 from yolo_ft.finetune.checkpoints import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from yolo_ft.finetune.compute import Compute, resolve_compute
-from yolo_ft.finetune.evaluation import detect_images, evaluate
+from yolo_ft.finetune.evaluation import LOW_CONFIDENCE, detect_images, evaluate
 from yolo_ft.finetune.freezing import FreezeReport, carry_freeze, freeze
 from yolo_ft.finetune.hyp import PRESETS, load_hyp
 from yolo_ft.finetune.metrics import Metrics
@@ -159,6 +159,8 @@ class YOLO(Signposts):
         arguments those pass that ask for what happens anyway; the others are a `UserError`, as is a size that the
         network cannot take.
         """
+        usual = {"iou": self.model.val_iou, "conf": LOW_CONFIDENCE}
+        others = {name: value for name, value in others.items() if (name, value) not in usual.items()}
         refuse_others(others, ["data", "split", "imgsz", "batch", "nms", "device"])
         data = self.data if data is None else data
         if data is None:
