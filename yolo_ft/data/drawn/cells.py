@@ -29,7 +29,7 @@ def draw_cells(
     the domain's magnification): a larger image shows more cells, not larger ones. Another `domain` shows the same
     cells, made and photographed otherwise. Labels: 0 RBC, 1 WBC, 2 Platelets. A box is the extent of the drawn mask
     clipped to the image; objects of which less than half can be seen (outside the image or below other cells) have
-    none, nor have ghosts, dye grains, dirt and bubbles. An image may be without objects.
+    none, nor have faded cells, dye grains, dirt and bubbles. An image may be without objects.
     Raises UserError for sides under 32 pixels. Lesson 00 uses it, lesson 09 explains it, lesson 12 shifts the domain.
     """
     check_size(height, width)
