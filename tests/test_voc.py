@@ -96,7 +96,9 @@ def test_boxes_are_cut_at_the_edge_and_from_a_pixel_on_it_is_said(tmp_path, xmax
     dataset = load_splits(write_voc_set(tmp_path, {"a": voc_xml("a.png", [("x", 91, 51, xmax, 60)])}))["train"]
     assert boxes_of(dataset) == [("x", 90, 50, 100, 60)]
     sentence = f"object 1, x: {said} pixels of the box lie over the edge of the image"
-    assert [issue.reason for issue in dataset.health.issues] == ([sentence] if said else [])
+    assert [(issue.reason, issue.action) for issue in dataset.health.issues] == (
+        [(sentence, "box cut")] if said else []
+    )
 
 
 def test_flags_of_the_devkits_lists_are_no_part_of_the_names(tmp_path):

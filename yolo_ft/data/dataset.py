@@ -18,7 +18,7 @@ from yolo_ft.core.cores import reading_threads
 from yolo_ft.core.errors import UserError
 from yolo_ft.core.targets import Target
 from yolo_ft.data.drawn.sets import DrawnSet, drawn_set
-from yolo_ft.data.formats.records import SPLITS, Scan
+from yolo_ft.data.formats.records import SPLITS, Scan, Source
 from yolo_ft.data.formats.scan import open_source, scan
 from yolo_ft.data.formats.yolo import ELSEWHERE
 from yolo_ft.data.health import HealthReport
@@ -135,6 +135,12 @@ class Dataset:
         picked = [[items[int(i)] for i in indices] for items in (self.keys, self._images, self._sizes, self._targets)]
         return Dataset(self.name, self.split, self.names, *picked, self.health, self.cache)
 
+    def joined(self, rows: Sequence[tuple[Dataset, int]]) -> Dataset:
+        """One set, "all", of images of several splits of which this is one: (split, index) each. It has no findings."""
+        keys, pictures = [part.keys[i] for part, i in rows], [part._images[i] for part, i in rows]
+        sizes, targets = [part.size(i) for part, i in rows], [part.target(i) for part, i in rows]
+        return Dataset(self.name, "all", self.names, keys, pictures, sizes, targets, HealthReport())
+
     def class_counts(self) -> np.ndarray:
         """How many objects of every class every image shows, (images, classes) int64."""
         image = np.repeat(np.arange(len(self)), [len(target) for target in self._targets])
@@ -199,7 +205,11 @@ def load_splits(data: str | Path | Dataset, images: str | Path | None = None, or
         return {data.split: data}
     if drawn := drawn_set(data):
         return {split: _drawn(drawn, split) for split in SPLITS}
-    source = open_source(data, images, origin)
+    return read_splits(open_source(data, images, origin))
+
+
+def read_splits(source: Source) -> dict[str, Dataset]:
+    """Every split of an open data set, as `load_splits` gives them."""
     splits = {split: _from_scan(scan(source, split)) for split in source.splits}
     if not any(len(dataset) or dataset.health.issues for dataset in splits.values()):
         names = ", ".join(splits)

@@ -8,8 +8,9 @@ The rules, which are those of the YOLOv5 scan unless marked:
   with the row removed, the object would still be in the picture and would be taught as background.
 - *kept as background*: the label file is missing or empty.
 - *row removed*: the same row again, or a box without width or height (ours: it encloses nothing).
-- *passed over*: the second mention of an image in a list, a picture whose format is not read, the part of a COCO or VOC
-  box beyond the edge of its image, annotated VOC images that no list names (ours).
+- *box cut*: a COCO or VOC box that reaches over the edge of its image by more than rounding (ours).
+- *passed over*: the second mention of an image in a list, a picture whose format is not read, annotated VOC images that
+  no list names (ours).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-DROPPED, BACKGROUND, ROW_REMOVED, IGNORED = "image dropped", "kept as background", "row removed", "passed over"
+DROPPED, BACKGROUND, ROW_REMOVED = "image dropped", "kept as background", "row removed"
+CUT, IGNORED = "box cut", "passed over"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class HealthReport:
         if not self.issues:
             return f"{text}; no problem found."
         counts = Counter(issue.action for issue in self.issues)
-        order = [action for action in (DROPPED, ROW_REMOVED, IGNORED, BACKGROUND) if counts[action]]
+        order = [action for action in (DROPPED, ROW_REMOVED, CUT, IGNORED, BACKGROUND) if counts[action]]
         ranked = sorted(self.issues, key=lambda issue: order.index(issue.action))
         lines = [f"{text}; {', '.join(f'{counts[action]} × {action}' for action in order)}."]
         lines += [f"  {issue}" for issue in ranked[:limit]]

@@ -20,6 +20,7 @@ MIN_SIDE = 10  # pixels; smaller files are icons or accidents
 MOST_PIXELS = 10**9  # 3 GB as RGB and, while it is decoded, twice that: what a machine for this work still holds
 DOUBTFUL_PIXELS = 10**8  # from here on a file must be large enough for what it claims to hold
 PIXELS_PER_BYTE = 10_000  # PNG's most: 8 black or white pixels a byte, packed to a 1032nd; only a lie has more
+TO_DECODE = 64  # pixels to which a JPEG is decoded to see whether it can be, which takes the least time
 ORIENTATION_TAG = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,6 +63,15 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
         turn = TURNS.get(_orientation(image))
         pixels = _rgb(image, path)
     return np.array(pixels.transpose(turn) if turn is not None else pixels)
+
+
+def decode_fault(path: Path) -> str | None:
+    """Why an image cannot be decoded, None if it can: `check_image` looks at the ends of a file only."""
+    try:
+        read_image(path, at_least=TO_DECODE)
+    except ImageError as error:
+        return error.reason
+    return None
 
 
 def rgb_pixels(image: object) -> np.ndarray:

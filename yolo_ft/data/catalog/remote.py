@@ -159,6 +159,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects, but never from https to an address that anybody on the way can change."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
+        """The request that follows a redirect. Raises `UserError` where it would leave protection."""
         schemes = [url.partition(":")[0].lower() for url in (req.full_url, newurl)]
         if schemes[1] != "https" and (schemes[0] == "https" or schemes[1] != "http"):
             address = _one_line(newurl)

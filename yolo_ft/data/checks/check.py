@@ -13,16 +13,15 @@ from yolo_ft.core.errors import UserError
 from yolo_ft.data.checks import findings as kinds
 from yolo_ft.data.checks.boxes import Predictor, box_findings, common_classes, unlabelled_findings
 from yolo_ft.data.checks.copies import pair_findings
-from yolo_ft.data.checks.duplicates import picture
 from yolo_ft.data.checks.findings import CheckReport, Finding
 from yolo_ft.data.checks.groups import name_group
 from yolo_ft.data.checks.orphans import orphans, unlisted
-from yolo_ft.data.dataset import Dataset, load_splits
+from yolo_ft.data.dataset import Dataset, load_splits, read_splits
 from yolo_ft.data.drawn.sets import drawn_set
-from yolo_ft.data.formats.records import OVER_EDGE, key
+from yolo_ft.data.formats.records import Source, key
 from yolo_ft.data.formats.scan import open_source
 from yolo_ft.data.formats.yolo import ELSEWHERE, DataSpec, split_images
-from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED, HealthReport
+from yolo_ft.data.health import BACKGROUND, CUT, DROPPED, IGNORED, ROW_REMOVED
 from yolo_ft.data.images import opened, read_image
 
 RARE_OBJECTS = 10  # in train
@@ -52,11 +51,12 @@ def check(
     """
     if imgsz < 1:
         raise UserError(f"imgsz is {imgsz}: give the training size in pixels, for example 640.")
-    splits = load_splits(data, images, origin)
+    source = None if isinstance(data, Dataset) or drawn_set(data) else open_source(data, images, origin)
+    splits = load_splits(data) if source is None else read_splits(source)
     if model is not None:
         common_classes(next(iter(splits.values())).names, model.names)  # before the minutes that large sets take
     found = [*_group_findings(splits, groups), *_scan_findings(splits), *pair_findings(splits)]
-    found += [*_class_findings(splits), *_split_findings(splits), *_orphans(splits), *_unlisted(data, images, origin)]
+    found += [*_class_findings(splits), *_split_findings(splits), *_orphans(splits), *_unlisted(source)]
     found += [*_colour_modes(splits), *_mixed_sizes(splits)]
     if not isinstance(data, Dataset) and "train" in splits and "val" not in splits:
         found.append(Finding(kinds.NO_VALIDATION, "val", "split", f"there is none, only {', '.join(splits)}"))
@@ -69,12 +69,12 @@ def check(
 
 def _scan_findings(splits: Splits) -> Iterator[Finding]:
     """What the scan that every loading makes has found."""
-    by_action = {DROPPED: kinds.DROPPED_IMAGE, ROW_REMOVED: kinds.REMOVED_ROW, IGNORED: kinds.PASSED_OVER}
+    by_action = {DROPPED: kinds.DROPPED_IMAGE, ROW_REMOVED: kinds.REMOVED_ROW}
+    by_action |= {CUT: kinds.OVER_EDGE, IGNORED: kinds.PASSED_OVER}
     for split, dataset in splits.items():
         for issue in dataset.health.issues:
             background = kinds.NO_LABELS if issue.reason.startswith("no label file") else kinds.BACKGROUND_IMAGES
             kind = background if issue.action == BACKGROUND else by_action[issue.action]
-            kind = kinds.OVER_EDGE if issue.reason.endswith(OVER_EDGE) else kind
             yield Finding(kind, split, issue.file, issue.reason, issue.line)
 
 
@@ -94,7 +94,9 @@ def _group_findings(splits: Splits, grouping: Grouping | None) -> Iterator[Findi
     """Groups whose images are in more than one split: videos and originals, told by file names, and those asked for."""
     places = [(split, i) for split, dataset in splits.items() for i in range(len(dataset))]
     names = [splits[split].keys[i] for split, i in places]
-    labels = [list(map(name_group, names)), *([grouping(_whole(splits, places))] if grouping else [])]
+    labels = [list(map(name_group, names))]
+    if grouping:  # all images at once: a table whose names fit two of them is refused
+        labels.append(grouping(next(iter(splits.values())).joined([(splits[split], i) for split, i in places])))
     found: dict[tuple[kinds.Place, ...], str] = {}  # a group that goes by two names is found once
     for groups in labels:
         members: dict[str, list[kinds.Place]] = {}
@@ -112,14 +114,6 @@ def _group_findings(splits: Splits, grouping: Grouping | None) -> Iterator[Findi
             yield Finding(
                 kinds.SAME_GROUP, "-".join(counts), splits[first[0]].keys[first[1]], reason, None, first, twin
             )
-
-
-def _whole(splits: Splits, places: list[kinds.Place]) -> Dataset:
-    """All images as one data set, where a table whose names fit two of them is refused."""
-    first, parts = next(iter(splits.values())), [(splits[split], i) for split, i in places]
-    keys, pictures = [part.keys[i] for part, i in parts], [picture(part, i) for part, i in parts]
-    sizes, targets = [part.size(i) for part, i in parts], [part.target(i) for part, i in parts]
-    return Dataset(first.name, "all", first.names, keys, pictures, sizes, targets, HealthReport())
 
 
 def _class_findings(splits: Splits) -> Iterator[Finding]:
@@ -168,11 +162,8 @@ def _orphans(splits: Splits) -> Iterator[Finding]:
         yield Finding(kinds.ORPHAN, split, f"{file.parent.name}/{file.name}", "there is no image of this name")
 
 
-def _unlisted(data: str | Path | Dataset, images: str | Path | None, origin: int) -> Iterator[Finding]:
+def _unlisted(source: Source | None) -> Iterator[Finding]:
     """Images of a YOLO data set that have labels but are in no split."""
-    if isinstance(data, Dataset) or drawn_set(data):
-        return
-    source = open_source(data, images, origin)
     if isinstance(source, DataSpec):
         for image in unlisted(path for split in source.splits for path in split_images(source, split)[0]):
             yield Finding(kinds.UNLISTED, "all", key(image, source.root), "it has labels, but no split names it")

@@ -25,10 +25,8 @@ from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import CROWD, Record
 from yolo_ft.data.formats.writers import FORMATS, Format
 from yolo_ft.data.health import DROPPED, HealthReport, Issue
-from yolo_ft.data.images import ImageError, read_image
+from yolo_ft.data.images import decode_fault
 from yolo_ft.data.progress import progress
-
-CHECKED_AT = 64  # pixels to which a JPEG is decoded to see whether it can be, which takes the least time
 
 
 @dataclass
@@ -136,9 +134,7 @@ def _copy(record: Record, place: Path) -> Issue | None:
     if isinstance(record.image, np.ndarray):
         Image.fromarray(record.image).save(place)
         return None
-    try:
-        read_image(record.image, at_least=CHECKED_AT)
-    except ImageError as error:
-        return Issue(record.key, None, error.reason, DROPPED)
+    if fault := decode_fault(record.image):
+        return Issue(record.key, None, fault, DROPPED)
     shutil.copyfile(record.image, place)
     return None

@@ -12,11 +12,11 @@ import numpy as np
 from yolo_ft.core.errors import UserError
 from yolo_ft.data.dataset import Dataset, load_splits
 from yolo_ft.data.drawn.sets import drawn_set
-from yolo_ft.data.formats.records import CROWD, DIFFICULT, OVER_EDGE, POLYGON, TRUNCATED, Record
+from yolo_ft.data.formats.records import CROWD, DIFFICULT, POLYGON, TRUNCATED, Record
 from yolo_ft.data.formats.scan import open_source, scan
 from yolo_ft.data.formats.writers import Format
 from yolo_ft.data.formats.yolo import ELSEWHERE
-from yolo_ft.data.health import DROPPED, ROW_REMOVED, HealthReport, Issue
+from yolo_ft.data.health import CUT, DROPPED, ROW_REMOVED, HealthReport
 
 LOSSES = {
     CROWD: "crowd regions are left out: {format} would make single objects of them",
@@ -71,11 +71,7 @@ def losses(lost: dict[str, int], format: str) -> list[str]:
 def left_out(health: dict[str, HealthReport]) -> list[str]:
     """One line per image, box or part of a box that the health rules took away, with its split, for a report."""
     issues = [(split, issue) for split, report in health.items() for issue in report.issues]
-    return [f"  left out, {split}: {issue}" for split, issue in issues if _takes_away(issue)]
-
-
-def _takes_away(issue: Issue) -> bool:
-    return issue.action in (DROPPED, ROW_REMOVED) or issue.reason.endswith(OVER_EDGE)
+    return [f"  left out, {split}: {issue}" for split, issue in issues if issue.action in (DROPPED, ROW_REMOVED, CUT)]
 
 
 def file_names(records: Iterable[Record]) -> dict[int, str]:

@@ -12,12 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from yolo_ft.core.targets import Target
-from yolo_ft.data.health import BACKGROUND, DROPPED, IGNORED, ROW_REMOVED, HealthReport, Issue
+from yolo_ft.data.health import BACKGROUND, CUT, DROPPED, IGNORED, ROW_REMOVED, HealthReport, Issue
 from yolo_ft.data.images import ImageError, check_image, page_count
 
 CROWD, DIFFICULT, TRUNCATED, POLYGON = "crowd", "difficult", "truncated", "polygon"
 ROUNDING = 1.0  # pixels that a box may reach over the edge of its image without a word
-OVER_EDGE = "pixels of the box lie over the edge of the image"  # how a finding about a cut box ends
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "trainval", "default"), "train"),
@@ -131,7 +130,8 @@ def check_annotations(
             continue
         seen.add((each.label, box))
         if (beyond := max(abs(a - b) for a, b in zip(each.box, box, strict=True))) > ROUNDING:
-            issues.append(Issue(file, None, f"{each.place}: {beyond:.0f} {OVER_EDGE}", IGNORED))
+            reason = f"{each.place}: {beyond:.0f} pixels of the box lie over the edge of the image"
+            issues.append(Issue(file, None, reason, CUT))
         kept.append(Annotation(each.place, each.label, box, each.marks))
         if CROWD in each.marks:
             reason = f"{each.place}: a crowd region (iscrowd) holds many objects and is no box to learn"

@@ -20,7 +20,7 @@ from yolo_ft.data.folders import free_place, new_folder
 from yolo_ft.data.formats.records import SPLITS
 from yolo_ft.data.formats.writers import write_data_yaml
 from yolo_ft.data.health import DROPPED, HealthReport
-from yolo_ft.data.images import ImageError, read_image
+from yolo_ft.data.images import decode_fault
 from yolo_ft.data.progress import progress
 from yolo_ft.data.splits.lists import check_labels, line
 from yolo_ft.data.splits.metadata import group_labels, image_times
@@ -28,7 +28,6 @@ from yolo_ft.data.splits.partition import consecutive, partition
 from yolo_ft.data.splits.report import GIVEN, SplitReport, split_report
 
 SMALL = 1000  # images; below it a fifth is for validation, from it on a tenth
-LEAST_SIDE = 128  # pixels that suffice to know that an image can be decoded; a JPEG then takes a fraction of the time
 
 
 @dataclass(frozen=True)
@@ -246,29 +245,17 @@ def _pool(
 
 
 def _decodable(dataset: Dataset) -> np.ndarray:
-    """Which images can be decoded, (n,) booleans: the scan that found them looks at the ends of a file only."""
-
-    def decodes(index: int) -> bool:
-        path = dataset.path(index)
-        try:
-            return path is None or read_image(path, at_least=LEAST_SIDE).size > 0
-        except ImageError:
-            return False
-
+    """Which images can be decoded, (n,) booleans; drawn ones can."""
+    whole, files = np.ones(len(dataset), bool), {i: dataset.path(i) for i in range(len(dataset)) if dataset.path(i)}
     with ThreadPoolExecutor(reading_threads()) as pool:
-        return np.array(list(progress(pool.map(decodes, range(len(dataset))), len(dataset), "reading")), bool)
+        faults = list(progress(pool.map(decode_fault, files.values()), len(files), "reading"))
+    whole[[i for i, fault in zip(files, faults, strict=True) if fault]] = False
+    return whole
 
 
 def _joined(splits: dict[str, Dataset], rows: list[tuple[Dataset, int]]) -> Dataset:
     """One data set of the images `rows`, with the findings of all splits."""
-    first = next(iter(splits.values()))
-    columns = [
-        [part.keys[i] for part, i in rows],
-        [part.image(i) if part.path(i) is None else part.path(i) for part, i in rows],
-        [part.size(i) for part, i in rows],
-        [part.target(i) for part, i in rows],
-    ]
-    joined = Dataset(first.name, "all", first.names, *columns, HealthReport())
+    joined = next(iter(splits.values())).joined(rows)
     joined.health = _counted(joined, "all", [issue for part in splits.values() for issue in part.health.issues])
     return joined
 
